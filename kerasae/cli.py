@@ -1,0 +1,151 @@
+"""The `kerasae` command. Keras is imported by the commands that need it, never for --help."""
+
+import contextlib
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    help="Autoencoders from the command line: train, compute deep features, look at models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+console = Console()
+
+# Option texts that more than one command shares.
+DataOption = Annotated[
+    str, typer.Argument(help="digits, mnist, or a .npz, .npy, .csv, .parquet or IDX file.")
+]
+KeyOption = Annotated[str | None, typer.Option(help="Array of an .npz that holds the rows.")]
+LabelOption = Annotated[
+    str | None, typer.Option(help="Column of a table that holds labels, left out of the rows.")
+]
+
+
+def main():
+    """Runs the command; a user's mistake ends it with status 2 and one line."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except (KeyboardInterrupt, typer.Abort):
+        _end("interrupted", 130)
+    except (ValueError, TypeError, OSError) as error:
+        _end(str(error), 2)
+    except Exception as error:
+        # Usage errors of the parser, whose class depends on where typer keeps click.
+        if not hasattr(error, "format_message"):
+            raise
+        _end(f"{error.format_message().rstrip('.')}; try kerasae --help", 2)
+
+
+@contextlib.contextmanager
+def _starting():
+    """Shows that something is going on, and drops what TensorFlow's libraries write meanwhile."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    with console.status("starting Keras"), Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            from keras import ops
+
+            ops.ones(1)
+            yield
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+
+
+def _end(message, status):
+    print("error:", " ".join(message.split()), file=sys.stderr)
+    sys.exit(status)
+
+
+@app.command()
+def train(
+    data: DataOption = "digits",
+    model: Annotated[str, typer.Option(help="Family of the zoo.")] = "stacked",
+    hidden: Annotated[
+        str | None,
+        typer.Option(help="Widths, 300-100-300. By default as many as columns, then a quarter."),
+    ] = None,
+    activation: Annotated[str, typer.Option(help="Activation of the hidden layers.")] = "tanh",
+    scaler: Annotated[
+        str,
+        typer.Option(help="auto (pixels for images, else range), pixels, range, standard or none."),
+    ] = "auto",
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the rows. By default about 4,500 steps.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Rows a step. By default 128, or 32 under 10,000 rows.")
+    ] = None,
+    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 0.001,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
+    name: Annotated[str | None, typer.Option(help="By default DATA-MODEL.")] = None,
+    output: Annotated[Path, typer.Option(help="Folder of the saved models.")] = Path(
+        "saved_models"
+    ),
+    key: KeyOption = None,
+    label: LabelOption = None,
+    test_fraction: Annotated[float, typer.Option(help="Rows kept for testing.")] = 0.2,
+):
+    """Trains an autoencoder and saves it with its figures as OUTPUT/NAME/VERSION."""
+    from kerasae.door import check_count, parse_layout
+
+    check_count("--epochs", epochs)
+    check_count("--batch-size", batch_size)
+    hidden_units = hidden and parse_layout(hidden)
+    with _starting():
+        from kerasae import commands
+    commands.train(
+        data,
+        hidden_units,
+        model=model,
+        activation=activation,
+        scaler=scaler,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        directory=output / (name or f"{Path(data).name.split('.')[0]}-{model}"),
+        load_options={"key": key, "label": label, "test_fraction": test_fraction},
+        console=console,
+    )
+
+
+@app.command()
+def features(
+    model: Annotated[Path, typer.Argument(help="A .keras file, or saved_models/NAME[/VERSION].")],
+    data: DataOption,
+    output: Annotated[Path, typer.Option("--output", "-o", help=".parquet, .csv or .npy file.")],
+    layer: Annotated[str, typer.Option(help="Layer whose output to write.")] = "codings",
+    key: KeyOption = None,
+    label: LabelOption = None,
+):
+    """Writes the deep features of all rows of DATA, in their order."""
+    if output.suffix not in (".parquet", ".csv", ".npy"):
+        raise ValueError(
+            f"unknown format '{output.suffix}' ({output}); expected .parquet, .csv or .npy"
+        )
+    with _starting():
+        from kerasae import commands
+    options = {"key": key, "label": label}
+    commands.features(model, data, output, layer=layer, load_options=options, console=console)
+
+
+@app.command()
+def info(
+    model: Annotated[Path, typer.Argument(help="A .keras file, or saved_models/NAME[/VERSION].")],
+):
+    """Tells what a saved model is: shape, columns, scaler, layout, training figures."""
+    with _starting():
+        from kerasae import commands
+    commands.info(model, console)

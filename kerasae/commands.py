@@ -1,0 +1,199 @@
+"""What the commands do, once Keras is there."""
+
+import math
+import os
+import sys
+
+import keras
+import numpy as np
+import pyarrow
+from keras import ops
+from keras.callbacks import LambdaCallback
+from pyarrow import csv, parquet
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.table import Table
+from sklearn.decomposition import PCA
+
+from kerasae import plots
+from kerasae.datasets import load
+from kerasae.door import column_order, unknown
+from kerasae.export import KERAS_FILE, publish, write_saved_model
+from kerasae.features import deep_features
+from kerasae.layers import RangeScaling
+from kerasae.layers.scaling import scale
+from kerasae.loading import load_model, read_manifest
+from kerasae.models import ZOO
+
+
+def train(
+    data,
+    hidden_units,
+    *,
+    model,
+    activation,
+    scaler,
+    epochs,
+    batch_size,
+    learning_rate,
+    seed,
+    directory,
+    load_options,
+    console,
+):
+    """Trains a model of the zoo, compares it with PCA and saves it; see `kerasae train --help`."""
+    if model not in ZOO:
+        raise ValueError(unknown("model", model, list(ZOO)))
+    rows = load(data, **load_options)
+    width = rows.x.shape[1]
+    keras.utils.set_random_seed(seed)
+    autoencoder = ZOO[model](
+        width,
+        hidden_units or (width, max(1, width // 4)),
+        activation=activation,
+        scaler=_scaler(scaler, rows),
+        columns=rows.columns,
+    )
+    batch_size = batch_size or (32 if len(rows.x_train) < 10_000 else 128)
+    steps = math.ceil(len(rows.x_train) / batch_size)
+    epochs = epochs or max(1, round(4500 / steps))
+    autoencoder.compile(keras.optimizers.Adam(learning_rate), steps_per_execution=min(steps, 50))
+    _fit(autoencoder, rows, epochs, batch_size, console)
+    figures = _compare_with_pca(autoencoder, rows, console)
+    _save(autoencoder, rows, directory, figures, console)
+
+
+def _scaler(name, rows):
+    if name == "auto":
+        name = "pixels" if rows.image_shape and rows.x.min() >= 0 else "range"
+    scalers = {
+        "pixels": lambda: keras.layers.Rescaling(1 / max(float(rows.x_train.max()), 1e-6)),
+        "range": RangeScaling,
+        "standard": keras.layers.Normalization,
+        "none": lambda: None,
+    }
+    if name not in scalers:
+        raise ValueError(unknown("scaler", name, ["auto", *scalers]))
+    scaler = scalers[name]()
+    if hasattr(scaler, "adapt"):
+        scaler.adapt(np.asarray(rows.x_train, "float64"))
+    return scaler
+
+
+def _fit(autoencoder, rows, epochs, batch_size, console):
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("training", total=epochs)
+
+        def show(epoch, logs):
+            text = f"mse {logs['mse']:.5f}, test {logs['val_mse']:.5f}, epoch"
+            progress.update(task, advance=1, description=text)
+
+        autoencoder.fit(
+            rows.x_train,
+            validation_data=rows.x_test,
+            epochs=epochs,
+            batch_size=batch_size,
+            verbose=0,
+            callbacks=[LambdaCallback(on_epoch_end=show)],
+        )
+
+
+def _compare_with_pca(autoencoder, rows, console):
+    codings = int(np.prod(autoencoder.encoder.output_shape[1:]))
+    parts = {"train": rows.x_train, "test": rows.x_test}
+    scaled = {name: ops.convert_to_numpy(scale(autoencoder.scaler, x)) for name, x in parts.items()}
+    pca = PCA(min(codings, *scaled["train"].shape), random_state=0).fit(scaled["train"])
+    figures = {}
+    table = Table("mean squared error (scaled)", *parts)
+    for who in (autoencoder.name, f"PCA, {codings} components"):
+        errors = []
+        for name, x in parts.items():
+            if who == autoencoder.name:
+                key, error = f"{name}_mse", autoencoder.reconstruction_error(x).mean()
+            else:
+                projected = pca.inverse_transform(pca.transform(scaled[name]))
+                key, error = f"pca_{name}_mse", np.square(scaled[name] - projected).mean()
+            figures[key] = float(error)
+            errors.append(f"{error:.5f}")
+        table.add_row(who, *errors)
+    console.print(table)
+    return figures
+
+
+def _save(autoencoder, rows, directory, figures, console):
+    def write(folder):
+        write_saved_model(autoencoder, folder, figures)
+        autoencoder.save(folder / KERAS_FILE)
+        pictures = folder / "figures"
+        pictures.mkdir()
+        plots.loss_curve(autoencoder.history.history).savefig(pictures / "loss.png", dpi=120)
+        _picture(autoencoder, rows).savefig(pictures / "reconstructions.png", dpi=120)
+
+    with console.status("saving"):
+        folder = publish(write, directory)
+    for what, where in (
+        ("SavedModel", folder),
+        ("Keras model", folder / KERAS_FILE),
+        ("figures", folder / "figures"),
+    ):
+        console.print(f"{what}: {where}", soft_wrap=True, highlight=False)
+
+
+def _picture(autoencoder, rows):
+    if rows.image_shape:
+        shown = rows.x_test[:10]
+        titles = None if rows.y is None else [str(label) for label in rows.y_test[:10]]
+        return plots.reconstructions(
+            shown, autoencoder.reconstruct(shown), rows.image_shape, titles
+        )
+    pair = (rows.x_test[:5], autoencoder.reconstruct(rows.x_test[:5]))
+    # Columns of a table have units of their own: only their scaled values share an axis.
+    return plots.reconstructions(
+        *(ops.convert_to_numpy(scale(autoencoder.scaler, x)) for x in pair)
+    )
+
+
+def features(model, data, output, *, layer, load_options, console):
+    """Writes the deep features of all rows; see `kerasae features --help`."""
+    autoencoder = load_model(model)
+    rows = load(data, **load_options)
+    x = rows.x
+    if rows.columns and autoencoder.columns:
+        x = x[:, column_order(rows.columns, autoencoder.columns, data)]
+    codings = deep_features(autoencoder, x, layer, verbose=1 if sys.stderr.isatty() else 0)
+    codings = codings.reshape(len(x), -1)
+    _write_table(codings, [f"{layer}_{i}" for i in range(1, codings.shape[1] + 1)], output)
+    console.print(f"{len(codings)} rows, {codings.shape[1]} columns: {output}", soft_wrap=True)
+
+
+def _write_table(values, names, path):
+    table = pyarrow.table(dict(zip(names, values.T, strict=True)))
+    writers = {
+        ".npy": lambda file: np.save(file, values),
+        ".csv": lambda file: csv.write_csv(table, file),
+        ".parquet": lambda file: parquet.write_table(table, file),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as file:
+            writers[path.suffix](file)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def info(model, console):
+    """Prints the manifest of a saved model; see `kerasae info --help`."""
+    table = Table("what", "value")
+    for what, value in read_manifest(model).items():
+        table.add_row(what, _text(value))
+    console.print(table)
+
+
+def _text(value):
+    if isinstance(value, dict):
+        return "\n".join(f"{name} {number:.5g}" for name, number in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "none" if value in (None, "") else str(value)

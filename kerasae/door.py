@@ -1,0 +1,218 @@
+"""The door: what may come in, and the words for what may not."""
+
+import difflib
+import warnings
+
+import numpy as np
+
+FLOAT32_MAX = float(np.finfo("float32").max)
+
+
+def check_count(name, value):
+    """Refuses what is not a whole number of at least 1; None passes.
+
+    Args:
+        name: What the message calls the value.
+        value: What came.
+
+    Raises:
+        ValueError: It is not None and not such a number.
+    """
+    if value is not None and not (value >= 1 and value % 1 == 0):
+        raise ValueError(f"{value} is no count ({name}); expected a whole number of at least 1")
+
+
+def parse_layout(text):
+    """Reads the widths of a symmetric stack as people write them.
+
+    Args:
+        text: "300-100-300", or "100" for a single hidden layer.
+
+    Returns:
+        The encoder's half as builders take it, `(300, 100)`.
+
+    Raises:
+        ValueError: It is not a mirrored list of whole numbers of at least 1.
+
+    Example:
+        >>> parse_layout("300-100-300")
+        (300, 100)
+    """
+    parts = str(text).split("-")
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise ValueError(
+            f"widths '{text}' (layout); expected whole numbers of at least 1 joined by -; "
+            "try 300-100-300"
+        )
+    widths = tuple(map(int, parts))
+    half = widths[: (len(widths) + 1) // 2]
+    mirrored = half + half[-2::-1]
+    if widths != mirrored:
+        full = "-".join(map(str, widths + widths[-2::-1]))
+        raise ValueError(
+            f"widths '{text}' are not mirrored (layout); expected 300-100-300; try {full}"
+        )
+    return half
+
+
+def unknown(kind, name, known):
+    """The message for a name that is none of those known, with the nearest one.
+
+    Args:
+        kind: What is named, "model" for example.
+        name: What came.
+        known: The names there are.
+
+    Returns:
+        One sentence.
+    """
+    nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
+    hint = f"; try {nearest[0]}" if nearest else ""
+    return f"unknown {kind} '{name}'; expected one of {', '.join(sorted(known))}{hint}"
+
+
+def is_array(x):
+    """Whether `x` is rows in memory (and can be checked) rather than a stream of batches."""
+    return isinstance(x, list | tuple) or hasattr(x, "__array__") or hasattr(x, "to_numpy")
+
+
+def as_rows(x, row_shape=None, columns=None, where="x"):
+    """Turns what a user has into an array of finite rows, or says why it cannot.
+
+    Args:
+        x: Array, nested list, tensor or DataFrame of shape (rows, ...).
+        row_shape: Shape that each row must have, or None for any.
+        columns: Names that each column must have, or None. A DataFrame is brought into their
+            order; a missing one is an error, an extra one a warning.
+        where: What the messages call `x`.
+
+    Returns:
+        A NumPy array: integers and booleans as they came, anything else float32.
+
+    Raises:
+        ValueError: No rows, another shape, NaN or infinite cells, a missing column.
+        TypeError: Cells that are not real numbers.
+    """
+    names = columns
+    if hasattr(x, "columns"):
+        if columns is not None:
+            x = x.iloc[:, column_order(map(str, x.columns), columns, where)]
+        names = [str(name) for name in x.columns]
+        _check_column_types(x, where)
+    try:
+        rows = np.asarray(x)
+    except ValueError as error:
+        raise ValueError(
+            f"rows of different lengths ({where}); expected every row to have the same columns"
+        ) from error
+    _check_type(rows, names, where)
+    if rows.ndim < 2 or 0 in rows.shape:
+        raise ValueError(
+            f"shape {rows.shape} ({where}); expected at least one row and one column, as "
+            f"(rows, {_shape(row_shape)}); try x.reshape(1, -1) for a single row"
+        )
+    if row_shape is not None and rows.shape[1:] != tuple(row_shape):
+        raise ValueError(
+            f"rows of shape {rows.shape[1:]} ({where}); expected {tuple(row_shape)}; try the "
+            "columns that the model was trained on"
+        )
+    if rows.dtype.kind == "f":
+        rows = _as_float32(rows, names, where)
+    return rows
+
+
+def column_order(have, wanted, where="x"):
+    """Finds the columns that a model wants among those that there are.
+
+    Args:
+        have: Names of the columns there are.
+        wanted: Names of the columns in the model's order.
+        where: What the messages call the rows.
+
+    Returns:
+        The position among `have` of each name in `wanted`.
+
+    Raises:
+        ValueError: A column is missing.
+
+    Warns:
+        UserWarning: There are columns that the model does not know.
+    """
+    have, wanted = list(have), list(wanted)
+    if missing := [name for name in wanted if name not in have]:
+        raise ValueError(
+            f"column '{missing[0]}' is missing, {len(missing)} in all ({where}); expected the "
+            f"columns {', '.join(wanted[:5])}{', ...' if len(wanted) > 5 else ''}"
+        )
+    if extra := [name for name in have if name not in wanted]:
+        warnings.warn(
+            f"{len(extra)} columns that the model does not know are left out ({where}): "
+            f"{', '.join(extra[:5])}",
+            UserWarning,
+            stacklevel=2,
+        )
+    return [have.index(name) for name in wanted]
+
+
+def extremes(rows):
+    """The smallest and the largest value of each column, as two rows."""
+    return np.stack([rows.min(axis=0), rows.max(axis=0)])
+
+
+def column(index, names=None):
+    """How a message names the column at `index` (a tuple where a row has several axes)."""
+    plain = index[0] if len(index) == 1 else tuple(map(int, index))
+    named = names is not None and len(index) == 1
+    return f"column {plain}" + (f" '{names[plain]}'" if named else "")
+
+
+def _shape(row_shape):
+    return ", ".join(map(str, row_shape)) if row_shape else "columns"
+
+
+def _check_column_types(frame, where):
+    for name, dtype in zip(frame.columns, frame.dtypes, strict=True):
+        if getattr(dtype, "kind", "O") not in "biuf":
+            sample = frame[name].iloc[0] if len(frame) else None
+            raise TypeError(_not_a_number(f"column '{name}'", sample, where))
+
+
+def _check_type(rows, names, where):
+    if rows.dtype.kind in "biuf":
+        return
+    if rows.ndim < 2 or not rows.size:
+        raise TypeError(f"{rows.dtype} values ({where}); expected real numbers")
+    row = rows[0]
+    for index in np.ndindex(row.shape):
+        if not isinstance(row[index], bool | int | float | np.number) or np.iscomplexobj(row):
+            raise TypeError(_not_a_number(column(index, names), row[index], where))
+    raise TypeError(
+        f"{rows.dtype} values ({where}); expected real numbers; try x.astype('float32')"
+    )
+
+
+def _not_a_number(name, sample, where):
+    return f"{name} holds {sample!r} ({where}); expected real numbers; try encoding or dropping it"
+
+
+def _as_float32(rows, names, where):
+    low_high = extremes(rows)
+    if not np.isfinite(low_high).all():
+        bad = ~np.isfinite(rows)
+        row, *rest = np.argwhere(bad)[0]
+        raise ValueError(
+            f"{int(bad.sum())} NaN or infinite cells, the first in row {row}, "
+            f"{column(rest, names)} ({where}); expected finite numbers; try filling or dropping "
+            "these rows"
+        )
+    if (too_large := np.abs(low_high).max(axis=0) > FLOAT32_MAX).any():
+        raise ValueError(overflow(np.argwhere(too_large)[0], names, where))
+    return rows.astype("float32", copy=False)
+
+
+def overflow(index, names, where):
+    """The message for a column whose values are too large to be squared in float32."""
+    return (
+        f"{column(index, names)} holds values whose square overflows float32 ({where}); expected "
+        "magnitudes under 1.8e19; try a scaler, RangeScaling() adapted to the rows"
+    )

@@ -1,0 +1,54 @@
+"""Deep features: what a layer of an autoencoder makes of rows."""
+
+import keras
+from keras import ops
+
+from kerasae.door import unknown
+from kerasae.layers.scaling import scale
+
+
+def deep_features(model, x, layer="codings", batch_size=256, verbose=0):
+    """Computes the output of a named layer for each row, batch by batch.
+
+    Args:
+        model: An `Autoencoder`.
+        x: Rows in the user's units, shape (rows, *row_shape), or a dataset of batches of rows.
+        layer: "codings" for what the encoder hands to the decoder, or the name of any other layer
+            of the encoder or decoder, "hidden_1" for example.
+        batch_size: Rows a step; a dataset brings its own.
+        verbose: 1 for a progress bar.
+
+    Returns:
+        float32 array of shape (rows, ...), one row a row.
+
+    Raises:
+        ValueError: There is no such layer, or the rows do not fit the model.
+
+    Reference: Hinton and Salakhutdinov (2006), Reducing the dimensionality of data with neural
+    networks.
+
+    Example:
+        >>> import numpy as np, kerasae
+        >>> model = kerasae.stacked_autoencoder((8,), (4, 2))
+        >>> deep_features(model, np.eye(8), layer="hidden_1").shape
+        (8, 4)
+    """
+    if layer == "codings":
+        return model.encode(x, batch_size=batch_size, verbose=verbose)
+    function = _layer_function(model, layer)
+    rows = model.checked_rows(x, "x")
+    return model.streams.run(f"layer {layer}", function, rows, batch_size, verbose)
+
+
+def _layer_function(model, name):
+    layers = {layer.name: half for half in (model.encoder, model.decoder) for layer in half.layers}
+    if name not in layers:
+        raise ValueError(unknown("layer", name, layers))
+    half = layers[name]
+    upto = keras.Model(half.inputs, half.get_layer(name).output)
+
+    def features(x):
+        inputs = scale(model.scaler, x)
+        return ops.cast(upto(inputs if half is model.encoder else model.encoder(inputs)), "float32")
+
+    return features

@@ -1,0 +1,200 @@
+"""Scalers that are part of the model, and their inverses."""
+
+import warnings
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class RangeScaling(keras.layers.Layer):
+    r"""Scales each column by its mean and range, as measured by `adapt`.
+
+    $$z = \frac{x - \mathrm{mean}(x)}{\max(x) - \min(x)}$$
+
+    Every scaled column has mean 0 and range 1, so that a mean squared error weighs them alike.
+    A constant column is divided by 1: it becomes 0, and a later drift keeps its size.
+
+    Args:
+        **kwargs: Name and other arguments of `keras.layers.Layer`.
+
+    Shapes: any with the columns last; the output has the shape of the input, in float32.
+
+    Until `adapt` it answers NaN: a scaler that was forgotten must not pass for the identity.
+
+    Reference: Witten, Frank and Hall (2011), Data Mining, section 2.4, range normalisation.
+
+    Example:
+        >>> import numpy as np
+        >>> layer = RangeScaling()
+        >>> layer.adapt(np.array([[0.0], [10.0], [5.0]]))
+        >>> z = layer(np.array([[0.0], [10.0]]))
+        >>> np.asarray(z).ravel().tolist(), np.asarray(layer.inverse(z)).ravel().tolist()
+        ([-0.5, 0.5], [0.0, 10.0])
+    """
+
+    def __init__(self, **kwargs):
+        # float32 under every dtype policy: bfloat16 keeps 8 bits of a raw value.
+        super().__init__(autocast=False, **kwargs)
+
+    def build(self, input_shape):
+        """Makes room for `mean` and `range`, one value a column, for `adapt` to fill."""
+        # Arrays, not variables: on JAX, metrics are computed where variables cannot be read.
+        self.mean = np.full(input_shape[-1], np.nan, "float32")
+        self.range = np.full(input_shape[-1], np.nan, "float32")
+
+    def save_own_variables(self, store):
+        store["mean"], store["range"] = self.mean, self.range
+
+    def load_own_variables(self, store):
+        self.mean, self.range = np.array(store["mean"]), np.array(store["range"])
+
+    def adapt(self, data):
+        """Measures mean and range of each column; a second call starts anew.
+
+        Args:
+            data: Array of shape (rows, ..., columns), or an iterable of such batches, for example
+                a `tf.data.Dataset`.
+
+        Raises:
+            ValueError: There are no rows.
+
+        Warns:
+            UserWarning: A column is constant.
+        """
+        batches = [data] if hasattr(data, "shape") or isinstance(data, list | tuple) else data
+        count, total, low, high = 0, 0.0, np.inf, -np.inf
+        for batch in batches:
+            rows = np.asarray(batch)
+            if rows.ndim < 2:
+                raise ValueError(f"adapt needs rows of columns. Received: shape={rows.shape}")
+            rows = rows.reshape(-1, rows.shape[-1])
+            if len(rows):
+                count += len(rows)
+                total = total + rows.sum(axis=0, dtype="float64")
+                low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
+        if not count:
+            raise ValueError("adapt needs at least one row. Received: 0 rows")
+        width = np.subtract(high, low, dtype="float64")
+        if not width.all():
+            warnings.warn(constant_columns(width == 0), UserWarning, stacklevel=2)
+        if not self.built:
+            self.build((None, len(width)))
+        self.mean = (total / count).astype("float32")
+        self.range = np.where(width == 0, 1, width).astype("float32")
+
+    def call(self, inputs):
+        return (ops.cast(inputs, "float32") - self.mean) / self.range
+
+    def inverse(self, outputs):
+        """Takes scaled values back to the units that `adapt` saw."""
+        return ops.cast(outputs, "float32") * self.range + self.mean
+
+
+def constant_columns(is_constant):
+    """The words of the warning about columns that never change.
+
+    Args:
+        is_constant: Boolean array, one value a column.
+
+    Returns:
+        One sentence that counts them and names the first few by position.
+    """
+    columns = np.flatnonzero(is_constant)
+    named = ", ".join(map(str, columns[:5])) + (", ..." if len(columns) > 5 else "")
+    return f"{len(columns)} of {len(is_constant)} columns are constant and scaled to 0: {named}"
+
+
+def _is_constant(scaler):
+    # A constant column's variance is not 0 but the square of its mean's rounding error.
+    return scaler.variance <= ops.square(1e-5 * scaler.mean)
+
+
+def _divisor(scaler):
+    # Keras divides a constant column by 1e-7; here it keeps its size, as in RangeScaling.
+    return ops.where(_is_constant(scaler), 1.0, ops.sqrt(scaler.variance))
+
+
+def scale(scaler, x):
+    """Scales raw rows.
+
+    Args:
+        scaler: A `RangeScaling`, `keras.layers.Normalization`, `keras.layers.Rescaling`, or None
+            for the identity; any layer with an `inverse` method serves.
+        x: Rows in the user's units, any numeric dtype, shape (batch, ...).
+
+    Returns:
+        The scaled rows, float32, same shape. A column that was constant when a `Normalization`
+        was adapted is divided by 1.
+    """
+    x = ops.cast(x, "float32")
+    if scaler is None:
+        return x
+    # Keras's own two are written out: they would answer in the dtype policy's half precision.
+    if isinstance(scaler, keras.layers.Normalization):
+        return (x - scaler.mean) / _divisor(scaler)
+    if isinstance(scaler, keras.layers.Rescaling):
+        return x * scaler.scale + scaler.offset
+    return scaler(x)
+
+
+def unscale(scaler, z):
+    """Takes scaled rows back to the user's units: the inverse of `scale`.
+
+    Args:
+        scaler: What `scale` was given.
+        z: Scaled rows, shape (batch, ...).
+
+    Returns:
+        The rows in the user's units, float32, same shape.
+    """
+    z = ops.cast(z, "float32")
+    if scaler is None:
+        return z
+    if isinstance(scaler, keras.layers.Normalization):
+        return z * _divisor(scaler) + scaler.mean
+    if isinstance(scaler, keras.layers.Rescaling):
+        return (z - scaler.offset) / scaler.scale
+    return scaler.inverse(z)
+
+
+def check_scaler(scaler, row_shape):
+    """Refuses a scaler that cannot serve in a model.
+
+    Args:
+        scaler: What a model was given as its scaler.
+        row_shape: Shape of the rows that it will scale.
+
+    Raises:
+        TypeError: It has no known inverse.
+        ValueError: It was not adapted, is an inverse itself, or works in half precision.
+
+    Warns:
+        UserWarning: A `Normalization` was adapted to constant columns.
+    """
+    if scaler is None or isinstance(scaler, keras.layers.Rescaling):
+        return
+    if not isinstance(scaler, keras.layers.Normalization) and not hasattr(scaler, "inverse"):
+        raise TypeError(
+            "scaler must be RangeScaling, Normalization, Rescaling, or a layer with an inverse "
+            f"method. Received: {scaler!r}"
+        )
+    if getattr(scaler, "input_mean", None) is not None and not scaler.built:
+        scaler.build((None, *row_shape))
+    if hasattr(scaler, "adapt") and not scaler.built:
+        raise ValueError(
+            "scaler must be adapted before the model is made: scaler.adapt(x_train). "
+            f"Received: {scaler.name}, not adapted"
+        )
+    if isinstance(scaler, keras.layers.Normalization):
+        if scaler.invert:
+            raise ValueError("scaler must not be an inverse. Received: invert=True")
+        if scaler.compute_dtype != "float32":
+            raise ValueError(
+                "scaler must work in float32: Normalization(dtype='float32'). "
+                f"Received: dtype={scaler.compute_dtype}"
+            )
+        is_constant = ops.convert_to_numpy(_is_constant(scaler)).ravel()
+        if is_constant.any():
+            warnings.warn(constant_columns(is_constant), UserWarning, stacklevel=4)

@@ -1,0 +1,190 @@
+"""The one base model: rows in, the same rows out, in the user's own units."""
+
+import keras
+from keras import ops
+
+from kerasae.door import as_rows
+from kerasae.layers.scaling import check_scaler, scale, unscale
+from kerasae.models.checked import CheckedModel
+from kerasae.models.stream import Streams
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class Autoencoder(CheckedModel):
+    r"""Learns to reproduce its input through a bottleneck, with the scaler inside.
+
+    $$\hat x = s^{-1}(g(f(s(x)))), \quad
+    L = \frac{1}{d} \lVert s(x) - s(\hat x) \rVert^2 + \text{penalties}$$
+
+    with encoder f, decoder g and scaler s. Rows go in and come out in the user's units; loss and
+    metrics are taken on the scaled values. The target is the clean input unless another is given,
+    so that `fit(x)` trains. Everything of `keras.Model` works as it does there: callbacks,
+    `jit_compile`, `steps_per_execution`, saving before the first `fit`.
+
+    Args:
+        encoder: Model from scaled rows, shape (batch, *input_shape), to codings.
+        decoder: Model from codings to scaled rows.
+        scaler: `RangeScaling` or `keras.layers.Normalization`, adapted, or
+            `keras.layers.Rescaling`; None where the rows are scaled already.
+        columns: Names of the columns, or None. A DataFrame given to `fit` sets them; from then on
+            a DataFrame's columns are matched by name.
+        **kwargs: Name and other arguments of `keras.Model`.
+
+    Raises:
+        ValueError: The decoder does not give back the shape that the encoder takes, or the scaler
+            was not adapted.
+        TypeError: The scaler has no inverse.
+
+    Reference: Hinton and Salakhutdinov (2006), Reducing the dimensionality of data with neural
+    networks.
+
+    Example:
+        >>> import numpy as np
+        >>> encoder = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])
+        >>> decoder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(8)])
+        >>> model = Autoencoder(encoder, decoder)
+        >>> model.compile()
+        >>> history = model.fit(np.eye(8), verbose=0)
+        >>> model.encode(np.eye(8)).shape, model.reconstruct(np.eye(8)).shape
+        ((8, 2), (8, 8))
+    """
+
+    def __init__(self, encoder, decoder, scaler=None, columns=None, **kwargs):
+        # float32 under every dtype policy; the layers inside follow the policy themselves.
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        if encoder.input_shape[1:] != decoder.output_shape[1:]:
+            raise ValueError(
+                "The decoder must give back the shape that the encoder takes. Received: "
+                f"{encoder.input_shape[1:]} in, {decoder.output_shape[1:]} out"
+            )
+        check_scaler(scaler, encoder.input_shape[1:])
+        self.encoder = encoder
+        self.decoder = decoder
+        self.scaler = scaler
+        self.columns = None if columns is None else tuple(map(str, columns))
+        self.streams = Streams(self)
+        self.build(encoder.input_shape)
+
+    @property
+    def row_shape(self):
+        """Shape of one row, without the batch."""
+        return tuple(self.encoder.input_shape[1:])
+
+    def build(self, input_shape):
+        """Nothing is left to build: encoder, decoder and scaler come built."""
+
+    def call(self, inputs, training=False):
+        if tuple(inputs.shape[1:]) != self.row_shape:
+            raise ValueError(
+                f"rows of shape {tuple(inputs.shape[1:])} (the model's input); expected "
+                f"{self.row_shape}"
+            )
+        scaled = self.decoder(self._codings(inputs, training), training=training)
+        return unscale(self.scaler, scaled)
+
+    def _codings(self, x, training=False):
+        return ops.cast(self.encoder(scale(self.scaler, x), training=training), "float32")
+
+    # Training ------------------------------------------------------------------------------------
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The loss on the scaled values, against the clean input where `y` is None."""
+        y, y_pred = self._scaled_pair(x, y, y_pred)
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """The metrics on the scaled values, against the clean input where `y` is None."""
+        y, y_pred = self._scaled_pair(x, y, y_pred)
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    def _scaled_pair(self, x, y, y_pred):
+        return scale(self.scaler, x if y is None else y), scale(self.scaler, y_pred)
+
+    # Use -----------------------------------------------------------------------------------------
+
+    @property
+    def endpoints(self):
+        """What the model answers: name to function from a tensor to a dict of named outputs.
+
+        The methods below stream them over batches, and an export serves them under these names.
+        Each treats its rows one by one, without randomness.
+        """
+        return {
+            "encode": lambda x: {"codings": self._codings(x)},
+            "reconstruct": lambda x: {"reconstruction": self(x)},
+            "reconstruction_error": lambda x: {"reconstruction_error": _row_mean(self._errors(x))},
+        }
+
+    def _errors(self, x):
+        return ops.square(ops.subtract(*self._scaled_pair(x, None, self(x))))
+
+    def encode(self, x, **kwargs):
+        """Codings of rows.
+
+        Args:
+            x: Rows in the user's units, shape (rows, *row_shape), or a dataset of batches.
+            **kwargs: `batch_size` and `verbose`, as in `Streams.run`.
+
+        Returns:
+            float32 array of shape (rows, codings).
+        """
+        return self._answer("encode", x, **kwargs)
+
+    def reconstruct(self, x, **kwargs):
+        """Reconstructions of rows, in the user's units; arguments and shape as in `predict`."""
+        return self._answer("reconstruct", x, **kwargs)
+
+    def decode(self, codings, **kwargs):
+        """Rows in the user's units from codings.
+
+        Args:
+            codings: Array of shape (rows, codings).
+            **kwargs: `batch_size` and `verbose`, as in `Streams.run`.
+
+        Returns:
+            float32 array of shape (rows, *row_shape).
+        """
+        codings = as_rows(codings, self.decoder.input_shape[1:], where="codings")
+        return self.streams.run(
+            "decode", lambda h: unscale(self.scaler, self.decoder(h)), codings, **kwargs
+        )
+
+    def reconstruction_error(self, x, per_feature=False, **kwargs):
+        """Squared error on the scaled values.
+
+        Args:
+            x: Rows in the user's units, shape (rows, *row_shape), or a dataset of batches.
+            per_feature: Whether to answer each feature's squared error instead of their mean.
+            **kwargs: `batch_size` and `verbose`, as in `Streams.run`.
+
+        Returns:
+            float32 array of shape (rows,), or (rows, *row_shape) if `per_feature`.
+        """
+        if per_feature:
+            return self.streams.run("errors", self._errors, self.checked_rows(x, "x"), **kwargs)
+        return self._answer("reconstruction_error", x, **kwargs)
+
+    def _answer(self, endpoint, x, **kwargs):
+        rows = self.checked_rows(x, "x")
+        (output,) = self.streams.run(endpoint, self.endpoints[endpoint], rows, **kwargs).values()
+        return output
+
+    def get_config(self):
+        """The three parts and the column names."""
+        parts = {"encoder": self.encoder, "decoder": self.decoder, "scaler": self.scaler}
+        config = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
+        columns = None if self.columns is None else list(self.columns)
+        return {"name": self.name, "columns": columns, **config}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Makes the model that `get_config` described."""
+        parts = {
+            name: keras.saving.deserialize_keras_object(config[name], custom_objects)
+            for name in ("encoder", "decoder", "scaler")
+        }
+        return cls(**{**config, **parts})
+
+
+def _row_mean(errors):
+    return ops.mean(errors, axis=tuple(range(1, len(errors.shape))))

@@ -1,0 +1,119 @@
+"""A Keras model that looks at its rows before it trains on them."""
+
+import functools
+import inspect
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasae import door
+from kerasae.layers.scaling import scale
+
+
+class CheckedModel(keras.Model):
+    """Keras's `compile`, `fit`, `evaluate` and `predict` behind a door.
+
+    Keras trains on NaN, infinite and empty data and takes `batch_size=0` without a word. A subclass
+    has `row_shape`, `scaler` and `columns`. Datasets and generators pass unchecked.
+    """
+
+    def compile(
+        self, optimizer="adam", loss="mse", *, metrics=None, weighted_metrics=("mse",), **kwargs
+    ):
+        """Keras's `compile`, with defaults that are right for an autoencoder.
+
+        Args:
+            optimizer: Name or optimizer.
+            loss: Loss between scaled rows.
+            metrics: Metrics without sample weights.
+            weighted_metrics: Metrics with sample weights; `mse` is reported by `evaluate` and is
+                what to compare models by, as the loss may contain penalties.
+            **kwargs: Other arguments of `keras.Model.compile`.
+
+        Raises:
+            ValueError: The learning rate is not a positive number.
+        """
+        optimizer = keras.optimizers.get(optimizer)
+        rate = float(ops.convert_to_numpy(optimizer.learning_rate))
+        if not 0 < rate < math.inf:
+            raise ValueError(
+                f"{rate} (learning rate); expected a positive, finite number; try 0.001"
+            )
+        super().compile(
+            optimizer,
+            loss,
+            metrics=metrics,
+            weighted_metrics=list(weighted_metrics or ()),
+            **kwargs,
+        )
+
+    def compile_from_config(self, config):
+        """Restores optimizer, loss and metrics of a saved model."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args, **kwargs):
+        """Keras's `fit`, with the rows checked first; `fit(x)` alone trains."""
+        return super().fit(**self._checked(keras.Model.fit, args, kwargs))
+
+    @functools.wraps(keras.Model.evaluate)
+    def evaluate(self, *args, **kwargs):
+        """Keras's `evaluate`, with the rows checked first; `evaluate(x)` alone serves."""
+        return super().evaluate(**self._checked(keras.Model.evaluate, args, kwargs))
+
+    @functools.wraps(keras.Model.predict)
+    def predict(self, *args, **kwargs):
+        """Keras's `predict`, with the rows checked first."""
+        return super().predict(**self._checked(keras.Model.predict, args, kwargs))
+
+    def _checked(self, method, args, kwargs):
+        bound = inspect.signature(method).bind(self, *args, **kwargs).arguments
+        bound.pop("self")
+        bound.update(bound.pop("kwargs", {}))
+        for name in ("batch_size", "epochs", "validation_batch_size"):
+            door.check_count(name, bound.get(name))
+        if hasattr(bound.get("x"), "columns") and self.columns is None:
+            self.columns = tuple(map(str, bound["x"].columns))
+        for name in ("x", "y"):
+            bound[name] = self.checked_rows(bound.get(name), name)
+        if bound["y"] is None:
+            # Keras drops sample weights that come without targets.
+            bound["y"] = bound["x"] if bound.get("sample_weight") is not None else None
+        validation = bound.get("validation_data")
+        if isinstance(validation, tuple):
+            x, y, *weights = (*validation, None)[: max(2, len(validation))]
+            x = self.checked_rows(x, "validation_data")
+            y = x if y is None else self.checked_rows(y, "validation_data")
+            bound["validation_data"] = (x, y, *weights)
+        elif validation is not None:
+            bound["validation_data"] = self.checked_rows(validation, "validation_data")
+        if method is keras.Model.predict:
+            del bound["y"]
+        return bound
+
+    def checked_rows(self, x, where):
+        """Checked rows for an array, list or DataFrame; anything else as it came.
+
+        Args:
+            x: Rows in the user's units, or a dataset, or None.
+            where: What the messages call `x`.
+
+        Returns:
+            An array of shape (rows, *row_shape), or `x` itself.
+
+        Raises:
+            ValueError: What `door.as_rows` refuses; values that overflow float32 when squared.
+            TypeError: Cells that are not real numbers.
+        """
+        if x is None or not door.is_array(x):
+            return x
+        x = door.as_rows(x, self.row_shape, self.columns, where)
+        scaled = np.abs(ops.convert_to_numpy(scale(self.scaler, door.extremes(x)))).max(axis=0)
+        if np.isnan(scaled).any():
+            raise ValueError("the scaler is not adapted; expected scaler.adapt(x_train) before")
+        if (too_large := scaled > math.sqrt(door.FLOAT32_MAX)).any():
+            raise ValueError(door.overflow(np.argwhere(too_large)[0], self.columns, where))
+        return x

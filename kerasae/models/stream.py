@@ -1,0 +1,54 @@
+"""Functions of a model's tensors over rows of any number."""
+
+import keras
+
+from kerasae.door import check_count, is_array
+
+
+class Streams:
+    """Runs functions of one model batch by batch, each compiled once.
+
+    It is a plain object, so that Keras does not save the compiled functions as parts of the model.
+
+    Args:
+        model: The model whose weights the functions use.
+    """
+
+    def __init__(self, model):
+        self._model = model
+        self._compiled = {}
+
+    def run(self, name, function, x, batch_size=256, verbose=0):
+        """Applies a function to rows.
+
+        Args:
+            name: What the compiled function is kept under; one name always means one function.
+            function: From a tensor of rows to a tensor, or a dict of tensors, batch first.
+            x: Rows as an array, or a dataset of batches of rows.
+            batch_size: Rows a step; a dataset brings its own.
+            verbose: 1 for a progress bar.
+
+        Returns:
+            What the function answers, as NumPy arrays over all rows.
+
+        Raises:
+            ValueError: `batch_size` is not a whole number of at least 1.
+        """
+        check_count("batch_size", batch_size)
+        if name not in self._compiled:
+            self._compiled[name] = RowFunction(self._model, function)
+        size = {"batch_size": batch_size} if is_array(x) else {}
+        return self._compiled[name].predict(x, verbose=verbose, **size)
+
+
+class RowFunction(keras.Model):
+    """A function as a model of its own, so that `predict` compiles it on any backend."""
+
+    def __init__(self, model, function):
+        super().__init__(dtype="float32")
+        self.model = model
+        self.function = function
+        self.built = True
+
+    def call(self, inputs):
+        return self.function(inputs)

@@ -1,0 +1,83 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+
+import kerasae
+
+ROOT = Path(__file__).parent.parent
+
+
+def pytest_collection_modifyitems(items):
+    if keras.backend.backend() != "tensorflow":
+        skip = pytest.mark.skip(reason="needs the TensorFlow backend")
+        for item in items:
+            if item.get_closest_marker("tensorflow"):
+                item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """The 1,797 digits in [0, 1]."""
+    return kerasae.datasets.load("digits").x.astype("float32") / 16
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    """The full MNIST, where KERASAE_DATA_DIR has it."""
+    folder = os.environ.get("KERASAE_DATA_DIR")
+    if not folder or not (Path(folder) / "mnist.npz").exists():
+        pytest.skip("KERASAE_DATA_DIR is not set to a folder with mnist.npz")
+    return kerasae.datasets.load("mnist")
+
+
+@pytest.fixture
+def run_python(tmp_path):
+    """Runs a script in a fresh process and answers what it printed last."""
+
+    def run(code, *arguments, **environment):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout.strip().splitlines()[-1]
+
+    return run
+
+
+@pytest.fixture
+def gradient():
+    """The gradient of a scalar function of tensors at arrays, on any backend."""
+
+    def tensorflow(function, x):
+        import tensorflow as tf
+
+        x = tf.convert_to_tensor(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = function(x)
+        return tape.gradient(value, x)
+
+    def jax(function, x):
+        import jax
+
+        return jax.grad(function)(keras.ops.convert_to_tensor(x))
+
+    chosen = {"tensorflow": tensorflow, "jax": jax}[keras.backend.backend()]
+    return lambda function, x: np.asarray(keras.ops.cast(chosen(function, x), "float32"))

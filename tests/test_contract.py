@@ -1,0 +1,189 @@
+"""What every model of the zoo keeps, on every backend."""
+
+import functools
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from kerasae import ZOO, GaussianCorruption, KLSparsityRegularizer, RangeScaling, SaltPepperDropout
+
+EXTRAS = {
+    "plain": lambda: {},
+    "denoising": lambda: {"corruption": GaussianCorruption(0.1, rate=0.5, seed=1)},
+    "masking": lambda: {"corruption": SaltPepperDropout(0.2, salt=0, seed=1)},
+    "sparse": lambda: {"bottleneck": KLSparsityRegularizer(-0.3, 0.05), "activation": "tanh"},
+}
+MODELS = [(family, extra) for family in ZOO for extra in EXTRAS]
+
+
+def build(family, extra, digits, **compiled):
+    """A model of the zoo on pixels from 0 to 16; every call gives the same weights."""
+    keras.utils.set_random_seed(0)
+    scaler = RangeScaling()
+    scaler.adapt(16 * digits + np.arange(64) % 2)
+    model = ZOO[family]((64,), (24, 10), scaler=scaler, **EXTRAS[extra]())
+    model.compile(**compiled)
+    return model
+
+
+@pytest.fixture(params=MODELS, ids="-".join)
+def make(request, digits):
+    return functools.partial(build, *request.param, digits)
+
+
+@pytest.fixture
+def x(digits):
+    return 16 * digits[:200] + np.arange(64, dtype="float32") % 2
+
+
+def outputs(model, x):
+    return {
+        "predict": model.predict(x, verbose=0),
+        "encode": model.encode(x),
+        "reconstruct": model.reconstruct(x),
+        "reconstruction_error": model.reconstruction_error(x),
+        "feature_errors": model.reconstruction_error(x, per_feature=True),
+    }
+
+
+def test_shapes_and_agreement_of_the_methods(make, x):
+    model = make()
+    got = outputs(model, x)
+    assert {name: value.shape for name, value in got.items()} == {
+        "predict": (200, 64),
+        "encode": (200, 10),
+        "reconstruct": (200, 64),
+        "reconstruction_error": (200,),
+        "feature_errors": (200, 64),
+    }
+    assert {value.dtype for value in got.values()} == {np.dtype("float32")}
+    np.testing.assert_allclose(got["predict"], got["reconstruct"], atol=1e-5)
+    np.testing.assert_allclose(model.decode(got["encode"]), got["reconstruct"], atol=1e-5)
+    np.testing.assert_allclose(
+        got["feature_errors"].mean(axis=1), got["reconstruction_error"], rtol=1e-5
+    )
+    assert model.evaluate(x, verbose=0, return_dict=True)["mse"] == pytest.approx(
+        got["reconstruction_error"].mean(), rel=1e-5
+    )
+
+
+def test_every_trainable_weight_gets_a_finite_gradient(make, x):
+    model = make(optimizer=keras.optimizers.SGD(1.0))
+    before = [ops.convert_to_numpy(weight) for weight in model.trainable_weights]
+    model.fit(x, batch_size=len(x), epochs=1, verbose=0)
+    for weight, old in zip(model.trainable_weights, before, strict=True):
+        gradient = old - ops.convert_to_numpy(weight)
+        assert np.isfinite(gradient).all(), weight.path
+        assert gradient.any(), weight.path
+
+
+def test_loss_falls(make, digits):
+    model = make(optimizer=keras.optimizers.Adam(0.003))
+    history = model.fit(16 * digits, epochs=6, verbose=0).history
+    assert history["loss"][-1] < 0.8 * history["loss"][0]
+    assert np.isfinite(history["loss"]).all()
+
+
+def test_inference_is_deterministic(make, x):
+    model = make()
+    first, second = outputs(model, x), outputs(model, x)
+    for name, value in first.items():
+        np.testing.assert_array_equal(second[name], value, err_msg=name)
+
+
+def test_a_row_answers_alone_as_in_a_batch(make, x):
+    model = make()
+    alone = [outputs(model, row[None]) for row in x[:6]]
+    for name, value in outputs(model, x[:6]).items():
+        rows = np.concatenate([one[name] for one in alone])
+        np.testing.assert_allclose(rows, value, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+LOAD = """
+import json, sys, numpy as np, kerasae, keras
+from pathlib import Path
+folder = Path(sys.argv[1])
+x = np.load(folder / "x.npy")
+steps = {}
+for path in folder.glob("*.keras"):
+    model = keras.saving.load_model(path)
+    got = {"predict": model.predict(x, verbose=0), "encode": model.encode(x),
+           "mse": model.evaluate(x, verbose=0, return_dict=True)["mse"]}
+    model.fit(x, epochs=1, shuffle=False, verbose=0)
+    np.savez(path.with_suffix(".npz"), later=model.encode(x), **got)
+    steps[path.stem] = int(model.optimizer.iterations)
+print(json.dumps(steps))
+"""
+
+
+def test_a_fresh_process_goes_on_bit_for_bit(digits, x, tmp_path, run_python):
+    models = {"-".join(names): build(*names, digits) for names in MODELS}
+    np.save(tmp_path / "x.npy", x)
+    for name, model in models.items():
+        model.fit(x, epochs=1, shuffle=False, verbose=0)
+        model.save(tmp_path / f"{name}.keras")
+    assert json.loads(run_python(LOAD, tmp_path)) == dict.fromkeys(models, 14)
+    for name, model in models.items():
+        got = np.load(tmp_path / f"{name}.npz")
+        np.testing.assert_array_equal(got["predict"], model.predict(x, verbose=0))
+        np.testing.assert_array_equal(got["encode"], model.encode(x))
+        assert got["mse"] == model.evaluate(x, verbose=0, return_dict=True)["mse"]
+        model.fit(x, epochs=1, shuffle=False, verbose=0)
+        np.testing.assert_array_equal(got["later"], model.encode(x), err_msg=name)
+
+
+def test_compiled_and_plain_training_agree(make, x):
+    # XLA draws its noise with another generator: then only the loss can agree, and roughly.
+    noisy = any(hasattr(layer, "corrupt") for layer in make().encoder.layers)
+    models = [make(jit_compile=jit, optimizer=keras.optimizers.SGD(0.1)) for jit in (True, False)]
+    losses = [m.fit(x, epochs=2, shuffle=False, verbose=0).history["loss"] for m in models]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0.02 if noisy else 1e-4)
+    if not noisy:
+        np.testing.assert_allclose(*(m.encode(x) for m in models), atol=1e-4)
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_several_steps_an_execution_train_as_one(make, x, steps):
+    model = make(steps_per_execution=steps, optimizer=keras.optimizers.SGD(0.1))
+    model.fit(x, epochs=2, shuffle=False, verbose=0)
+    assert int(model.optimizer.iterations) == 14
+
+
+def test_trains_in_mixed_bfloat16(make, digits):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = make(optimizer=keras.optimizers.Adam(0.003))
+        assert model.encoder.get_layer("hidden_1").compute_dtype == "bfloat16"
+        history = model.fit(16 * digits, epochs=6, verbose=0).history
+        got = outputs(model, 16 * digits[:50])
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert history["loss"][-1] < 0.8 * history["loss"][0]
+    assert {value.dtype for value in got.values()} == {np.dtype("float32")}
+    assert all(np.isfinite(value).all() for value in got.values())
+
+
+@pytest.mark.tensorflow
+def test_the_export_answers_as_the_methods(make, x, tmp_path):
+    import tensorflow as tf
+
+    from kerasae import export_saved_model
+
+    model = make()
+    model.fit(x, epochs=1, verbose=0)
+    signatures = tf.saved_model.load(str(export_saved_model(model, tmp_path))).signatures
+    expected = {
+        "serving_default": ("codings", model.encode(x)),
+        "encode": ("codings", model.encode(x)),
+        "reconstruct": ("reconstruction", model.predict(x, verbose=0)),
+        "reconstruction_error": ("reconstruction_error", model.reconstruction_error(x)),
+    }
+    assert set(signatures) == set(expected)
+    for name, (output, value) in expected.items():
+        for rows in (x, x[:1]):
+            got = signatures[name](rows=tf.constant(rows))
+            assert set(got) == {output}
+            np.testing.assert_allclose(got[output], value[: len(rows)], rtol=1e-6, atol=1e-6)

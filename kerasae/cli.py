@@ -32,7 +32,7 @@ LabelOption = Annotated[
 def main():
     """Runs the command; a user's mistake ends it with status 2 and one line."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    warnings.showwarning = _show_warning
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except (KeyboardInterrupt, typer.Abort):
@@ -61,6 +61,12 @@ def _starting():
         finally:
             os.dup2(before, 2)
             os.close(before)
+
+
+def _show_warning(message, category, *_):
+    # A library's deprecations are not for whoever runs the command.
+    if category is UserWarning:
+        print(f"warning: {message}", file=sys.stderr)
 
 
 def _end(message, status):

@@ -94,11 +94,11 @@ def as_rows(x, row_shape=None, columns=None, where="x"):
         TypeError: Cells that are not real numbers.
     """
     names = columns
-    if hasattr(x, "columns"):
+    if hasattr(x, "iloc"):
         if columns is not None:
             x = x.iloc[:, column_order(map(str, x.columns), columns, where)]
         names = [str(name) for name in x.columns]
-        _check_column_types(x, where)
+        x = _plain(x, where)
     try:
         rows = np.asarray(x)
     except ValueError as error:
@@ -170,11 +170,18 @@ def _shape(row_shape):
     return ", ".join(map(str, row_shape)) if row_shape else "columns"
 
 
-def _check_column_types(frame, where):
-    for name, dtype in zip(frame.columns, frame.dtypes, strict=True):
-        if getattr(dtype, "kind", "O") not in "biuf":
-            sample = frame[name].iloc[0] if len(frame) else None
-            raise TypeError(_not_a_number(f"column '{name}'", sample, where))
+def _plain(frame, where):
+    """The frame itself, or in float64 where pandas holds numbers in a type of its own."""
+    special = [name for name, dtype in frame.dtypes.items() if not _is_plain(dtype)]
+    for name in special:
+        for cell in frame[name]:
+            if not isinstance(cell, bool | int | float | np.number):
+                raise TypeError(_not_a_number(f"column '{name}'", cell, where))
+    return frame.astype("float64") if special else frame
+
+
+def _is_plain(dtype):
+    return isinstance(dtype, np.dtype) and dtype.kind in "biuf"
 
 
 def _check_type(rows, names, where):
@@ -182,17 +189,17 @@ def _check_type(rows, names, where):
         return
     if rows.ndim < 2 or not rows.size:
         raise TypeError(f"{rows.dtype} values ({where}); expected real numbers")
-    row = rows[0]
-    for index in np.ndindex(row.shape):
-        if not isinstance(row[index], bool | int | float | np.number) or np.iscomplexobj(row):
-            raise TypeError(_not_a_number(column(index, names), row[index], where))
+    for index, cell in np.ndenumerate(rows[0]):
+        if not isinstance(cell, bool | int | float) or rows.dtype.kind == "c":
+            raise TypeError(_not_a_number(column(index, names), cell, where))
     raise TypeError(
         f"{rows.dtype} values ({where}); expected real numbers; try x.astype('float32')"
     )
 
 
-def _not_a_number(name, sample, where):
-    return f"{name} holds {sample!r} ({where}); expected real numbers; try encoding or dropping it"
+def _not_a_number(name, cell, where):
+    cell = cell.item() if isinstance(cell, np.generic) else cell
+    return f"{name} holds {cell!r} ({where}); expected real numbers; try encoding or dropping it"
 
 
 def _as_float32(rows, names, where):

@@ -1,6 +1,7 @@
 """Loading what was saved, and nothing that runs code when loaded."""
 
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -43,8 +44,8 @@ def load_model(path):
     except Exception as error:
         if "ambda" in str(error):
             words = "a Lambda layer, which runs code when loaded", "layers of named classes"
-        elif "Could not locate" in str(error):
-            words = str(error).split(".")[0], "classes of Keras or kerasae; try importing theirs"
+        elif unknown := re.search(r"Could not locate \w+ '[^']+'", str(error)):
+            words = unknown[0], "classes of Keras or kerasae; try importing the module that has it"
         else:
             raise ValueError(_corrupt(path, error)) from error
         raise ValueError(f"{words[0]} ({path}); expected {words[1]}") from error

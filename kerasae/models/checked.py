@@ -75,7 +75,7 @@ class CheckedModel(keras.Model):
         bound.update(bound.pop("kwargs", {}))
         for name in ("batch_size", "epochs", "validation_batch_size"):
             door.check_count(name, bound.get(name))
-        if hasattr(bound.get("x"), "columns") and self.columns is None:
+        if hasattr(bound.get("x"), "iloc") and self.columns is None:
             self.columns = tuple(map(str, bound["x"].columns))
         for name in ("x", "y"):
             bound[name] = self.checked_rows(bound.get(name), name)

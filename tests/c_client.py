@@ -1,0 +1,92 @@
+"""Runs a SavedModel through TensorFlow's C library alone: no Python module of it is imported.
+
+python c_client.py LIBRARIES EXPORT ROWS.npy ANSWERS.npz SIGNATURES
+
+LIBRARIES is the folder of libtensorflow_cc.so.2, SIGNATURES a JSON dict: name to the names of the
+input and output tensors.
+"""
+
+import json
+import sys
+from ctypes import CDLL, POINTER, RTLD_GLOBAL, Structure, byref, c_char_p, c_int, c_int64, c_size_t
+from ctypes import c_void_p as pointer
+from ctypes import memmove, string_at
+
+import numpy as np
+
+FLOAT = 1
+
+
+class Output(Structure):
+    _fields_ = [("operation", pointer), ("index", c_int)]
+
+
+PROTOTYPES = {
+    "NewStatus": (pointer,),
+    "GetCode": (c_int, pointer),
+    "Message": (c_char_p, pointer),
+    "NewGraph": (pointer,),
+    "NewSessionOptions": (pointer,),
+    "LoadSessionFromSavedModel": (
+        *(pointer, pointer, pointer, c_char_p, POINTER(c_char_p), c_int),
+        *(pointer, pointer, pointer),
+    ),
+    "GraphOperationByName": (pointer, pointer, c_char_p),
+    "AllocateTensor": (pointer, c_int, POINTER(c_int64), c_int, c_size_t),
+    "TensorData": (pointer, pointer),
+    "TensorByteSize": (c_size_t, pointer),
+    "NumDims": (c_int, pointer),
+    "Dim": (c_int64, pointer, c_int),
+    "SessionRun": (
+        *(None, pointer, pointer, POINTER(Output), POINTER(pointer), c_int),
+        *(POINTER(Output), POINTER(pointer), c_int, pointer, c_int, pointer, pointer),
+    ),
+}
+
+
+def library(folder):
+    CDLL(f"{folder}/libtensorflow_framework.so.2", RTLD_GLOBAL)
+    loaded = CDLL(f"{folder}/libtensorflow_cc.so.2", RTLD_GLOBAL)
+    functions = {}
+    for name, (returns, *arguments) in PROTOTYPES.items():
+        function = getattr(loaded, f"TF_{name}")
+        function.restype, function.argtypes = returns, arguments
+        functions[name] = function
+    return functions
+
+
+def main(libraries, export, rows, answers, signatures):
+    tf = library(libraries)
+    status, graph = tf["NewStatus"](), tf["NewGraph"]()
+    session = tf["LoadSessionFromSavedModel"](
+        *(tf["NewSessionOptions"](), None, export.encode(), (c_char_p * 1)(b"serve"), 1),
+        *(graph, None, status),
+    )
+    assert tf["GetCode"](status) == 0, tf["Message"](status)
+    x = np.ascontiguousarray(np.load(rows), "float32")
+
+    def place(name):
+        operation, index = name.split(":")
+        found = tf["GraphOperationByName"](graph, operation.encode())
+        assert found, name
+        return Output(found, int(index))
+
+    def run(feed, fetch):
+        tensor = tf["AllocateTensor"](FLOAT, (c_int64 * x.ndim)(*x.shape), x.ndim, x.nbytes)
+        memmove(tf["TensorData"](tensor), x.ctypes.data, x.nbytes)
+        got = (pointer * 1)()
+        tf["SessionRun"](
+            *(session, None, byref(place(feed)), (pointer * 1)(tensor), 1),
+            *(byref(place(fetch)), got, 1, None, 0, None, status),
+        )
+        assert tf["GetCode"](status) == 0, tf["Message"](status)
+        shape = [tf["Dim"](got[0], axis) for axis in range(tf["NumDims"](got[0]))]
+        content = string_at(tf["TensorData"](got[0]), tf["TensorByteSize"](got[0]))
+        return np.frombuffer(content, "float32").reshape(shape)
+
+    np.savez(answers, **{name: run(*names) for name, names in json.loads(signatures).items()})
+    assert not [name for name in sys.modules if name.startswith(("tensorflow", "keras"))]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,124 @@
+import warnings
+
+import keras
+import numpy as np
+import pytest
+
+from kerasae import KLSparsityRegularizer, SaltPepperDropout, stacked_autoencoder
+from kerasae.door import parse_layout
+
+
+def widths(model):
+    return [
+        layer.units
+        for half in (model.encoder, model.decoder)
+        for layer in half.layers
+        if hasattr(layer, "units")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("hidden_units", "expected"),
+    [(5, [5, 20]), ((5,), [5, 20]), ((12, 5), [12, 5, 12, 20]), ((9, 7, 3), [9, 7, 3, 7, 9, 20])],
+)
+def test_the_decoder_mirrors_the_encoder(hidden_units, expected):
+    assert widths(stacked_autoencoder((20,), hidden_units)) == expected
+    assert widths(stacked_autoencoder(20, hidden_units)) == expected
+
+
+def test_corruption_comes_first_and_the_bottleneck_last():
+    model = stacked_autoencoder(
+        (20,), (9, 5), corruption=SaltPepperDropout(0.3), bottleneck=KLSparsityRegularizer(-0.1, 1)
+    )
+    kinds = [type(layer).__name__ for layer in model.encoder.layers]
+    assert kinds == ["SaltPepperDropout", "Dense", "Dense", "KLSparsityRegularizer"]
+
+
+def test_activations_are_where_they_are_asked_for():
+    model = stacked_autoencoder((20,), (9, 5), activation="elu", output_activation="sigmoid")
+    used = [layer.activation.__name__ for layer in [*model.encoder.layers, *model.decoder.layers]]
+    assert used == ["elu", "elu", "elu", "sigmoid"]
+
+
+@pytest.mark.parametrize("units", [0, -3, 2.5, (10, 0), (), "100", float("nan")])
+def test_impossible_widths_are_refused(units):
+    with pytest.raises(ValueError, match="hidden_units"):
+        stacked_autoencoder((20,), units)
+
+
+def test_unknown_activations_name_the_nearest():
+    with pytest.raises(ValueError, match="unknown activation 'tahn'.*try tanh"):
+        stacked_autoencoder((20,), 5, activation="tahn")
+
+
+@pytest.mark.parametrize("activation", ["relu", "linear", "elu", keras.activations.relu])
+def test_kl_needs_a_bounded_activation(activation):
+    with pytest.raises(ValueError, match="bounded activation; expected one of tanh"):
+        stacked_autoencoder(
+            (20,), 5, activation=activation, bottleneck=KLSparsityRegularizer(0.1, 1)
+        )
+
+
+def test_kl_needs_the_range_of_the_activation():
+    with pytest.raises(ValueError, match=r"sigmoid, \(0.0, 1.0\)"):
+        stacked_autoencoder(
+            (20,), 5, activation="sigmoid", bottleneck=KLSparsityRegularizer(0.1, 1)
+        )
+    stacked_autoencoder(
+        (20,), 5, activation="sigmoid", bottleneck=KLSparsityRegularizer(0.1, 1, (0, 1))
+    )
+
+
+def test_only_an_unhindered_overcomplete_model_is_warned_about():
+    with pytest.warns(UserWarning, match="20 codings for 20 columns"):
+        stacked_autoencoder((20,), 20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        stacked_autoencoder((20,), 30, corruption=SaltPepperDropout(0.3))
+        stacked_autoencoder((20,), 30, bottleneck=KLSparsityRegularizer(-0.1, 0.1))
+        stacked_autoencoder((20,), (30, 19))
+
+
+def test_images_must_be_flattened():
+    with pytest.raises(ValueError, match="flatten"):
+        stacked_autoencoder((8, 8), 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "half"), [("100", (100,)), ("300-100-300", (300, 100)), ("5-4-3-4-5", (5, 4, 3))]
+)
+def test_layouts_are_read_as_the_book_writes_them(text, half):
+    assert parse_layout(text) == half
+
+
+@pytest.mark.parametrize("text", ["", "a", "3-0-3", "3--3", "300-100", "1-2-3", "2-2", "-5", "1.5"])
+def test_layouts_that_are_not_mirrored_numbers_are_refused(text):
+    with pytest.raises(ValueError, match="widths"):
+        parse_layout(text)
+
+
+@pytest.mark.slow
+def test_a_linear_model_finds_the_subspace_of_pca(mnist):
+    from scipy.linalg import subspace_angles
+    from sklearn.decomposition import PCA
+
+    x, x_test = (part.astype("float32") / 255 for part in (mnist.x_train, mnist.x_test))
+    pca = PCA(50, random_state=0).fit(x)
+    optimum = np.square(pca.inverse_transform(pca.transform(x_test)) - x_test).mean()
+    model = stacked_autoencoder((784,), 50, activation="linear")
+    schedule = keras.optimizers.schedules.CosineDecay(0.003, 15 * 469)
+    model.compile(keras.optimizers.Adam(schedule), steps_per_execution=50)
+    model.fit(x, batch_size=128, epochs=15, verbose=0)
+    assert model.reconstruction_error(x_test).mean() == pytest.approx(optimum, rel=0.01)
+    kernel = np.asarray(model.decoder.get_layer("output").kernel)
+    angles = np.degrees(subspace_angles(kernel.T, pca.components_.T))
+    print(f"largest principal angle: {angles.max():.2f} degrees, median {np.median(angles):.2f}")
+    assert angles.max() < 15
+
+
+@pytest.mark.slow
+def test_100_codings_of_mnist_within_10_epochs(mnist):
+    model = stacked_autoencoder((784,), 100, scaler=keras.layers.Rescaling(1 / 255))
+    model.compile(steps_per_execution=50)
+    model.fit(mnist.x_train, batch_size=128, epochs=10, verbose=0)
+    assert model.evaluate(mnist.x_test, verbose=0, return_dict=True)["mse"] <= 0.0062

@@ -8,9 +8,20 @@ input and output tensors.
 
 import json
 import sys
-from ctypes import CDLL, POINTER, RTLD_GLOBAL, Structure, byref, c_char_p, c_int, c_int64, c_size_t
+from ctypes import (
+    CDLL,
+    POINTER,
+    RTLD_GLOBAL,
+    Structure,
+    byref,
+    c_char_p,
+    c_int,
+    c_int64,
+    c_size_t,
+    memmove,
+    string_at,
+)
 from ctypes import c_void_p as pointer
-from ctypes import memmove, string_at
 
 import numpy as np
 

@@ -1,5 +1,7 @@
 """Functions of a model's tensors over rows of any number."""
 
+import logging
+
 import keras
 
 from kerasae.door import check_count, is_array
@@ -38,7 +40,18 @@ class Streams:
         if name not in self._compiled:
             self._compiled[name] = RowFunction(self._model, function)
         size = {"batch_size": batch_size} if is_array(x) else {}
-        return self._compiled[name].predict(x, verbose=verbose, **size)
+        # A few functions on a few rows each are all first calls, which TensorFlow takes for a loop
+        # that compiles again and again, and warns of.
+        logger = logging.getLogger("tensorflow")
+        logger.addFilter(_not_of_retracing)
+        try:
+            return self._compiled[name].predict(x, verbose=verbose, **size)
+        finally:
+            logger.removeFilter(_not_of_retracing)
+
+
+def _not_of_retracing(record):
+    return "retracing" not in record.getMessage()
 
 
 class RowFunction(keras.Model):

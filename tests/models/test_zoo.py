@@ -106,14 +106,15 @@ def test_a_linear_model_finds_the_subspace_of_pca(mnist):
     pca = PCA(50, random_state=0).fit(x)
     optimum = np.square(pca.inverse_transform(pca.transform(x_test)) - x_test).mean()
     model = stacked_autoencoder((784,), 50, activation="linear")
-    schedule = keras.optimizers.schedules.CosineDecay(0.003, 15 * 469)
+    schedule = keras.optimizers.schedules.CosineDecay(0.006, 30 * 235)
     model.compile(keras.optimizers.Adam(schedule), steps_per_execution=50)
-    model.fit(x, batch_size=128, epochs=15, verbose=0)
-    assert model.reconstruction_error(x_test).mean() == pytest.approx(optimum, rel=0.01)
+    model.fit(x, batch_size=256, epochs=30, verbose=0)
+    assert model.reconstruction_error(x_test).mean() == pytest.approx(optimum, rel=0.001)
     kernel = np.asarray(model.decoder.get_layer("output").kernel)
     angles = np.degrees(subspace_angles(kernel.T, pca.components_.T))
     print(f"largest principal angle: {angles.max():.2f} degrees, median {np.median(angles):.2f}")
-    assert angles.max() < 15
+    # The variances along components 50 and 51 are within 2%: the last angle is the last to close.
+    assert angles.max() < 5
 
 
 @pytest.mark.slow

@@ -8,9 +8,9 @@ from kerasae._version import __version__
 # Importing Keras takes seconds: the command answers --help first. Everyone else gets every class
 # registered by this import, so that keras.models.load_model finds them.
 if Path(sys.argv[0]).stem != "kerasae":
-    from kerasae import datasets, plots
+    from kerasae import anomaly, datasets, plots
     from kerasae.export import export_saved_model
-    from kerasae.features import deep_features
+    from kerasae.features import average_activation, deep_features
     from kerasae.layers import (
         GaussianCorruption,
         KLSparsityRegularizer,
@@ -19,7 +19,13 @@ if Path(sys.argv[0]).stem != "kerasae":
         bernoulli_kl,
     )
     from kerasae.loading import load_model
-    from kerasae.models import ZOO, Autoencoder, stacked_autoencoder
+    from kerasae.models import (
+        ZOO,
+        Autoencoder,
+        denoising_autoencoder,
+        sparse_autoencoder,
+        stacked_autoencoder,
+    )
 
 __all__ = [
     "ZOO",
@@ -29,11 +35,15 @@ __all__ = [
     "RangeScaling",
     "SaltPepperDropout",
     "__version__",
+    "anomaly",
+    "average_activation",
     "bernoulli_kl",
     "datasets",
     "deep_features",
+    "denoising_autoencoder",
     "export_saved_model",
     "load_model",
     "plots",
+    "sparse_autoencoder",
     "stacked_autoencoder",
 ]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from keras import ops
 
 from kerasae._version import __version__
 from kerasae.door import check_count
@@ -18,7 +17,7 @@ KERAS_FILE = "model.keras"
 
 
 def export_saved_model(model, directory, version=None, figures=None):
-    """Writes a model as a SavedModel that runs without Python and without kerasae.
+    r"""Writes a model as a SavedModel that runs without Python and without kerasae.
 
     The folder appears whole or not at all: it is written beside its place and then renamed. Every
     signature takes `rows`, float32 of shape (batch, *row_shape) with any batch, in the user's
@@ -29,6 +28,9 @@ def export_saved_model(model, directory, version=None, figures=None):
     | `serving_default`, `encode` | `codings` | (batch, codings) |
     | `reconstruct` | `reconstruction` | (batch, *row_shape), in the user's units |
     | `reconstruction_error` | `reconstruction_error` | (batch,), on the scaled values |
+    | `anomaly_score`, after `anomaly.calibrate` | `anomaly_score`, `reconstruction_error`, \
+    `p_value`, `is_anomaly` | (batch,) |
+    | | `feature_errors` | (batch, *row_shape), on the scaled values |
 
     Args:
         model: An `Autoencoder`.
@@ -124,12 +126,7 @@ def write_saved_model(model, folder, figures=None):
     Raises:
         ValueError: Weights are not finite.
     """
-    for weight in model.weights:
-        if not np.isfinite(ops.convert_to_numpy(weight)).all():
-            raise ValueError(
-                f"NaN or infinite weights ({weight.path}); expected a sound model; try training "
-                "again with a lower learning rate"
-            )
+    model.check_weights()
     archive = keras.export.ExportArchive()
     archive.track(model)
     signature = [keras.InputSpec(shape=(None, *model.row_shape), dtype="float32", name="rows")]
@@ -165,6 +162,7 @@ def manifest(model, figures=None):
         "layout": layout(model),
         "codings": int(np.prod(model.encoder.output_shape[1:])),
         "scaler": None if scaler is None else type(scaler).__name__,
+        "threshold": model.anomaly.threshold if model.anomaly.fitted else None,
         "parameters": model.count_params(),
         "epochs": len(history.epoch) if history else 0,
         "signatures": ["serving_default", *model.endpoints],

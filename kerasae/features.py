@@ -1,10 +1,52 @@
 """Deep features: what a layer of an autoencoder makes of rows."""
 
+from typing import NamedTuple
+
 import keras
+import numpy as np
 from keras import ops
 
 from kerasae.door import unknown
 from kerasae.layers.scaling import scale
+
+
+class AverageActivation(NamedTuple):
+    """Mean activations of the codings over rows.
+
+    Attributes:
+        per_coding: rho_hat of each coding, float32 of the shape of one row's codings.
+        overall: Their mean.
+    """
+
+    per_coding: np.ndarray
+    overall: float
+
+
+def average_activation(model, x, batch_size=256):
+    """Measures how active each coding is on average: rho_hat, which sparsity pulls towards rho.
+
+    Args:
+        model: An `Autoencoder`.
+        x: Rows in the user's units, shape (rows, *row_shape), or a dataset of batches of rows.
+        batch_size: Rows a step.
+
+    Returns:
+        `AverageActivation`, in the range of the activation.
+
+    Raises:
+        ValueError: The rows do not fit the model.
+
+    Reference: Ng (2011), Sparse autoencoder, CS294A lecture notes.
+
+    Example:
+        >>> import numpy as np, kerasae
+        >>> model = kerasae.stacked_autoencoder((8,), (2,))
+        >>> average_activation(model, np.zeros((5, 8))).overall
+        0.0
+    """
+    codings = model.encode(x, batch_size=batch_size)
+    per_coding = codings.mean(axis=0, dtype="float64").astype("float32")
+    return AverageActivation(per_coding, float(per_coding.mean()))
 
 
 def deep_features(model, x, layer="codings", batch_size=256, verbose=0):

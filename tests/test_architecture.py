@@ -20,6 +20,7 @@ ALLOWED = {
     "kerasae.layers": {"numpy", "keras"},
     "kerasae.models": {"numpy", "keras", *LEAVES, "kerasae"},
     "kerasae.features": {*LIBRARIES, *LEAVES},
+    "kerasae.anomaly": {*LIBRARIES, *LEAVES, "sklearn"},
     "kerasae.plots": {"numpy", "matplotlib"},
     "kerasae.export": {*LIBRARIES, *LEAVES},
     "kerasae.loading": {*LIBRARIES, "kerasae.export", "kerasae.models"},

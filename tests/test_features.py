@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kerasae import RangeScaling, deep_features, stacked_autoencoder
+from kerasae import RangeScaling, average_activation, deep_features, stacked_autoencoder
 
 
 @pytest.fixture
@@ -32,6 +32,13 @@ def test_any_layer_by_its_name(model, digits, layer, width):
 
 def test_codings_are_what_encode_gives(model, digits):
     np.testing.assert_array_equal(deep_features(model, digits), model.encode(digits))
+
+
+def test_average_activation_is_the_mean_of_the_codings(model, digits):
+    got = average_activation(model, digits)
+    codings = by_hand(model, digits, "codings")
+    np.testing.assert_allclose(got.per_coding, codings.mean(axis=0), atol=1e-5)
+    assert got.overall == pytest.approx(codings.mean(), abs=1e-5)
 
 
 def test_the_size_of_the_batch_does_not_matter(model, digits):

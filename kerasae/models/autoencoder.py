@@ -1,9 +1,12 @@
 """The one base model: rows in, the same rows out, in the user's own units."""
 
+import warnings
+
 import keras
 from keras import ops
 
 from kerasae.door import as_rows
+from kerasae.layers.calibration import AnomalyCalibration, row_mean
 from kerasae.layers.scaling import check_scaler, scale, unscale
 from kerasae.models.checked import CheckedModel
 from kerasae.models.stream import Streams
@@ -62,6 +65,7 @@ class Autoencoder(CheckedModel):
         self.decoder = decoder
         self.scaler = scaler
         self.columns = None if columns is None else tuple(map(str, columns))
+        self.anomaly = AnomalyCalibration(name="anomaly")
         self.streams = Streams(self)
         self.build(encoder.input_shape)
 
@@ -109,11 +113,14 @@ class Autoencoder(CheckedModel):
         The methods below stream them over batches, and an export serves them under these names.
         Each treats its rows one by one, without randomness.
         """
-        return {
+        endpoints = {
             "encode": lambda x: {"codings": self._codings(x)},
             "reconstruct": lambda x: {"reconstruction": self(x)},
-            "reconstruction_error": lambda x: {"reconstruction_error": _row_mean(self._errors(x))},
+            "reconstruction_error": lambda x: {"reconstruction_error": row_mean(self._errors(x))},
         }
+        if self.anomaly.fitted:
+            endpoints["anomaly_score"] = lambda x: self.anomaly(self._errors(x), self._codings(x))
+        return endpoints
 
     def _errors(self, x):
         return ops.square(ops.subtract(*self._scaled_pair(x, None, self(x))))
@@ -169,6 +176,32 @@ class Autoencoder(CheckedModel):
         (output,) = self.streams.run(endpoint, self.endpoints[endpoint], rows, **kwargs).values()
         return output
 
+    def use_calibration(self, calibration=None):
+        """Takes over what an `AnomalyCalibration` knows of normal rows; None forgets it."""
+        state = {}
+        if calibration is not None:
+            calibration.save_own_variables(state)
+        self.anomaly.load_own_variables(state)
+        self.streams.forget("anomaly_score")
+
+    def fresh_copy(self, x):
+        """An untrained model of the same parts, compiled alike.
+
+        Args:
+            x: Rows that a scaler with `adapt` is adapted to.
+
+        Returns:
+            The new model; its weights are drawn anew.
+        """
+        with warnings.catch_warnings():
+            # The copy's scaler has seen no rows yet, and seems to hold constant columns.
+            warnings.simplefilter("ignore", UserWarning)
+            copy = type(self).from_config(self.get_config())
+        if hasattr(copy.scaler, "adapt"):
+            copy.scaler.adapt(x)
+        copy.compile_from_config(self.get_compile_config())
+        return copy
+
     def get_config(self):
         """The three parts and the column names."""
         parts = {"encoder": self.encoder, "decoder": self.decoder, "scaler": self.scaler}
@@ -184,7 +217,3 @@ class Autoencoder(CheckedModel):
             for name in ("encoder", "decoder", "scaler")
         }
         return cls(**{**config, **parts})
-
-
-def _row_mean(errors):
-    return ops.mean(errors, axis=tuple(range(1, len(errors.shape))))

@@ -16,7 +16,8 @@ class CheckedModel(keras.Model):
     """Keras's `compile`, `fit`, `evaluate` and `predict` behind a door.
 
     Keras trains on NaN, infinite and empty data and takes `batch_size=0` without a word. A subclass
-    has `row_shape`, `scaler` and `columns`. Datasets and generators pass unchecked.
+    has `row_shape`, `scaler`, `columns` and `use_calibration`. Datasets and generators pass
+    unchecked.
     """
 
     def compile(
@@ -57,7 +58,10 @@ class CheckedModel(keras.Model):
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
         """Keras's `fit`, with the rows checked first; `fit(x)` alone trains."""
-        return super().fit(**self._checked(keras.Model.fit, args, kwargs))
+        arguments = self._checked(keras.Model.fit, args, kwargs)
+        # What normal rows scored under the weights of before says nothing from here on.
+        self.use_calibration()
+        return super().fit(**arguments)
 
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self, *args, **kwargs):
@@ -67,7 +71,21 @@ class CheckedModel(keras.Model):
     @functools.wraps(keras.Model.predict)
     def predict(self, *args, **kwargs):
         """Keras's `predict`, with the rows checked first."""
+        self.check_weights()
         return super().predict(**self._checked(keras.Model.predict, args, kwargs))
+
+    def check_weights(self):
+        """Refuses a broken model: nothing is scored by it or exported from it.
+
+        Raises:
+            ValueError: Weights are NaN or infinite.
+        """
+        for weight in self.weights:
+            if not np.isfinite(ops.convert_to_numpy(weight)).all():
+                raise ValueError(
+                    f"NaN or infinite weights ({weight.path}); expected a sound model; try "
+                    "training again with a lower learning rate"
+                )
 
     def _checked(self, method, args, kwargs):
         bound = inspect.signature(method).bind(self, *args, **kwargs).arguments

@@ -20,6 +20,10 @@ class Streams:
         self._model = model
         self._compiled = {}
 
+    def forget(self, name):
+        """Drops a compiled function whose constants have changed."""
+        self._compiled.pop(name, None)
+
     def run(self, name, function, x, batch_size=256, verbose=0):
         """Applies a function to rows.
 
@@ -34,8 +38,9 @@ class Streams:
             What the function answers, as NumPy arrays over all rows.
 
         Raises:
-            ValueError: `batch_size` is not a whole number of at least 1.
+            ValueError: `batch_size` is not a whole number of at least 1, or weights are not finite.
         """
+        self._model.check_weights()
         check_count("batch_size", batch_size)
         if name not in self._compiled:
             self._compiled[name] = RowFunction(self._model, function)

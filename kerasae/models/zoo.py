@@ -6,6 +6,7 @@ import warnings
 import keras
 
 from kerasae.door import check_count, unknown
+from kerasae.layers.corruption import GaussianCorruption
 from kerasae.layers.sparsity import ACTIVATION_RANGES, KLSparsityRegularizer
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.stacks import dense_decoder, dense_encoder
@@ -95,7 +96,99 @@ def stacked_autoencoder(
     return model
 
 
-ZOO = {"stacked": stacked_autoencoder}
+def sparse_autoencoder(
+    input_shape,
+    hidden_units,
+    *,
+    rho=-0.1,
+    beta=0.01,
+    activation="tanh",
+    name="sparse_autoencoder",
+    **arguments,
+):
+    """A stack whose codings are pulled towards a small mean activation, compiled.
+
+    The loss is the mean squared error plus beta times the sum over the codings of KL(rho ||
+    rho_hat); see `KLSparsityRegularizer`. The codings may be more than the columns.
+
+    Args:
+        input_shape: Shape of one row: `(columns,)`, or the number of columns.
+        hidden_units: Widths of the encoder's layers, the codings' last.
+        rho: Target of the mean activation, strictly inside the activation's range; the lower bound
+            (-1 for tanh, 0 for sigmoid) is a unit that is always off.
+        beta: Weight of the penalty, at least 0.
+        activation: A bounded one: tanh, softsign, hard_tanh, sigmoid or hard_sigmoid.
+        name: Name of the model.
+        **arguments: Other arguments of `stacked_autoencoder`.
+
+    Returns:
+        An `Autoencoder` with Adam and mean squared error.
+
+    Raises:
+        ValueError: `rho` lies outside the activation's range, `beta` is negative, the activation is
+            unbounded, or what `stacked_autoencoder` refuses.
+
+    Reference: Ng (2011), Sparse autoencoder, CS294A lecture notes.
+
+    Example:
+        >>> model = sparse_autoencoder((64,), 100, rho=0.05, beta=0.1, activation="sigmoid")
+        >>> model.encoder.layers[-1].activation_range
+        (0.0, 1.0)
+    """
+    _check_activation(activation)
+    sparsity = KLSparsityRegularizer(rho, beta, _bounded_range(activation), name="sparsity")
+    return stacked_autoencoder(
+        input_shape,
+        hidden_units,
+        activation=activation,
+        bottleneck=sparsity,
+        name=name,
+        **arguments,
+    )
+
+
+def denoising_autoencoder(
+    input_shape, hidden_units, *, corruption=None, name="denoising_autoencoder", **arguments
+):
+    """A stack that learns to restore rows from corrupted ones, compiled.
+
+    Its inputs are corrupted in training only; the target is the clean row, and so is what it is
+    validated on. The codings may be more than the columns.
+
+    Args:
+        input_shape: Shape of one row: `(columns,)`, or the number of columns.
+        hidden_units: Widths of the encoder's layers, the codings' last.
+        corruption: `GaussianCorruption`, `SaltPepperDropout` or another layer, on the scaled
+            values; by default Gaussian noise with a standard deviation of 0.2.
+        name: Name of the model.
+        **arguments: Other arguments of `stacked_autoencoder`.
+
+    Returns:
+        An `Autoencoder` with Adam and mean squared error.
+
+    Raises:
+        ValueError: What `stacked_autoencoder` refuses.
+
+    Reference: Vincent et al. (2008), Extracting and composing robust features with denoising
+    autoencoders.
+
+    Example:
+        >>> model = denoising_autoencoder((64,), 100)
+        >>> model.encoder.layers[0].name, model.encoder.layers[0].stddev
+        ('corruption', 0.2)
+    """
+    if corruption is None:
+        corruption = GaussianCorruption(0.2, name="corruption")
+    return stacked_autoencoder(
+        input_shape, hidden_units, corruption=corruption, name=name, **arguments
+    )
+
+
+ZOO = {
+    "stacked": stacked_autoencoder,
+    "sparse": sparse_autoencoder,
+    "denoising": denoising_autoencoder,
+}
 
 
 def _as_tuple(name, value):
@@ -118,15 +211,27 @@ def _check_activation(activation):
             raise ValueError(unknown("activation", activation, known))
 
 
-def _check_range(activation, sparsity):
-    name = activation if isinstance(activation, str) else getattr(activation, "__name__", "")
-    expected = ACTIVATION_RANGES.get(name)
-    if expected is None and hasattr(keras.activations, name or "linear"):
+def _activation_name(activation):
+    return activation if isinstance(activation, str) else getattr(activation, "__name__", "")
+
+
+def _bounded_range(activation):
+    """The range of an activation, or an error that says which have one."""
+    name = _activation_name(activation)
+    if name not in ACTIVATION_RANGES:
         raise ValueError(
             f"KL sparsity needs a bounded activation; expected one of "
             f"{', '.join(ACTIVATION_RANGES)}. Received: activation={name or activation}"
         )
-    if expected not in (None, tuple(sparsity.activation_range)):
+    return ACTIVATION_RANGES[name]
+
+
+def _check_range(activation, sparsity):
+    name = _activation_name(activation)
+    if name and not hasattr(keras.activations, name):
+        return  # a function of the user's own: its range is the user's to know
+    expected = _bounded_range(activation)
+    if expected != tuple(sparsity.activation_range):
         raise ValueError(
             f"The activation_range of the sparsity must be that of {name}, {expected}. "
             f"Received: {sparsity.activation_range}"

@@ -3,8 +3,16 @@ import warnings
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
-from kerasae import KLSparsityRegularizer, SaltPepperDropout, stacked_autoencoder
+from kerasae import (
+    KLSparsityRegularizer,
+    SaltPepperDropout,
+    average_activation,
+    denoising_autoencoder,
+    sparse_autoencoder,
+    stacked_autoencoder,
+)
 from kerasae.door import parse_layout
 
 
@@ -75,8 +83,53 @@ def test_only_an_unhindered_overcomplete_model_is_warned_about():
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         stacked_autoencoder((20,), 30, corruption=SaltPepperDropout(0.3))
-        stacked_autoencoder((20,), 30, bottleneck=KLSparsityRegularizer(-0.1, 0.1))
+        sparse_autoencoder((20,), 30)
+        denoising_autoencoder((20,), 30)
         stacked_autoencoder((20,), (30, 19))
+
+
+def test_sparsity_takes_the_range_of_the_activation():
+    for activation, bounds in (("tanh", (-1, 1)), ("sigmoid", (0, 1))):
+        model = sparse_autoencoder((20,), (9, 5), rho=0.3, beta=2.0, activation=activation)
+        sparsity = model.encoder.layers[-1]
+        assert (sparsity.rho, float(sparsity.beta), sparsity.activation_range) == (0.3, 2, bounds)
+    with pytest.raises(ValueError, match="bounded activation"):
+        sparse_autoencoder((20,), 5, activation="relu")
+    with pytest.raises(ValueError, match="rho"):
+        sparse_autoencoder((20,), 5, activation="sigmoid")
+    with pytest.raises(ValueError, match="beta"):
+        sparse_autoencoder((20,), 5, beta=-1)
+
+
+def test_a_stronger_penalty_brings_the_mean_activation_nearer_to_rho(digits):
+    away = []
+    for beta in (0.0, 0.01, 0.1):
+        keras.utils.set_random_seed(0)
+        model = sparse_autoencoder((64,), 30, rho=-0.5, beta=beta)
+        model.fit(digits, epochs=20, verbose=0)
+        away.append(np.abs(average_activation(model, digits).per_coding + 0.5).max())
+    assert away[0] > 2 * away[1] > 3 * away[2]
+
+
+def test_denoising_has_gaussian_noise_unless_another_is_given():
+    layer = denoising_autoencoder((20,), 5).encoder.layers[0]
+    assert (layer.stddev, layer.rate) == (0.2, 1.0)
+    salt = SaltPepperDropout(0.3)
+    assert denoising_autoencoder((20,), 5, corruption=salt).encoder.layers[0] is salt
+
+
+def test_denoising_restores_rows_better_than_a_plain_model(digits):
+    noise = SaltPepperDropout(0.3, seed=0)
+    noisy = ops.convert_to_numpy(noise.corrupt(digits))
+    errors = []
+    for model in (
+        stacked_autoencoder((64,), 60),
+        denoising_autoencoder((64,), 60, corruption=noise),
+    ):
+        model.compile(keras.optimizers.Adam(0.003))
+        model.fit(digits, epochs=40, verbose=0)
+        errors.append(np.square(model.reconstruct(noisy) - digits).mean())
+    assert errors[1] < errors[0] / 2
 
 
 def test_images_must_be_flattened():

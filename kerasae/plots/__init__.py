@@ -1,0 +1,20 @@
+"""Pictures: arrays in, a matplotlib Figure out."""
+
+from kerasae.plots.codings import activation_histogram, codings_beside_pca
+from kerasae.plots.errors import error_histogram, worst_rows
+from kerasae.plots.filters import filters
+from kerasae.plots.rows import corrupted_triples, reconstructions
+from kerasae.plots.sweep import leaderboard
+from kerasae.plots.training import loss_curve
+
+__all__ = [
+    "activation_histogram",
+    "codings_beside_pca",
+    "corrupted_triples",
+    "error_histogram",
+    "filters",
+    "leaderboard",
+    "loss_curve",
+    "reconstructions",
+    "worst_rows",
+]

@@ -1,0 +1,147 @@
+"""Pictures of the codings."""
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.figure import Figure
+
+from kerasae.plots.arrays import finite, one_a_row
+from kerasae.plots.colours import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, YELLOW
+
+# Five colours twice: the shape tells apart what the colour does not.
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, GREY)
+MARKERS = "osD^vP*X<>"
+MOST_POINTS = 4000
+
+
+def activation_histogram(codings, rho=None):
+    r"""Draws how active the codings are: all activations, and the mean of each coding.
+
+    $$\hat\rho_j = \frac{1}{n} \sum_{i=1}^{n} h_{ij}$$
+
+    Args:
+        codings: Codings of rows, shape (rows, codings).
+        rho: The target of a sparsity penalty, marked beside the mean over all codings, or None.
+
+    Returns:
+        A `matplotlib.figure.Figure` of two histograms: activations left, means right.
+
+    Raises:
+        ValueError: There are no codings, or they or rho are not finite.
+
+    Example:
+        >>> figure = activation_histogram(np.tanh(np.eye(3)), rho=-0.1)
+        >>> figure.axes[1].get_xlabel()
+        'mean activation of a coding'
+    """
+    codings = finite("codings", codings, ndim=2)
+    means = codings.mean(axis=0)
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for axes, values, what, many in (
+        (left, codings.ravel(), "activation", "activations"),
+        (right, means, "mean activation of a coding", "codings"),
+    ):
+        bins = min(50, max(10, round(2 * values.size ** (1 / 3))))
+        axes.hist(values, bins=bins, color=SKY, edgecolor="white", lw=0.5)
+        axes.set_xlabel(what)
+        axes.set_ylabel(f"{many} of {values.size:,}")
+        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(nbins=6)
+        axes.yaxis.set_major_formatter("{x:,.0f}")
+        _mark(axes, means.mean(), r"measured $\hat\rho$", color=BLUE)
+        if rho is not None:
+            _mark(axes, float(finite("rho", rho)), r"target $\rho$", color=ORANGE, ls="--")
+    handles, labels = right.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2)
+    return figure
+
+
+def _mark(axes, value, name, **style):
+    axes.axvline(value, lw=2, label=f"{name} = {value:.4f}", **style)
+
+
+def codings_beside_pca(codings, components, labels):
+    """Draws two codings beside the first two principal components, each class by its name.
+
+    Args:
+        codings: Codings of rows, shape (rows, 2).
+        components: First two principal components of the same rows, shape (rows, 2).
+        labels: Class of each row, at most ten of them.
+
+    Returns:
+        A `matplotlib.figure.Figure` of two scatter plots. Of more than 4,000 rows as many, drawn
+        by a fixed seed, are shown; the name of a class stands at the median of all its rows.
+
+    Raises:
+        ValueError: The shapes do not go together, there are more than ten classes, or values are
+            not finite.
+
+    Example:
+        >>> codings_beside_pca(np.eye(2), np.eye(2), ["a", "b"]).axes[1].get_xlabel()
+        'principal component 1'
+    """
+    pairs = {"codings": codings, "components": components}
+    pairs = {name: finite(name, values, ndim=2) for name, values in pairs.items()}
+    shapes = [values.shape for values in pairs.values()]
+    if shapes[0] != shapes[1] or shapes[0][1] != 2:
+        raise ValueError(
+            f"codings and components must be (rows, 2). Received: {shapes[0]} and {shapes[1]}"
+        )
+    labels = one_a_row("labels", labels, shapes[0][0])
+    classes = np.unique(labels)
+    if len(classes) > len(MARKERS):
+        raise ValueError(f"labels must be at most ten classes. Received: {len(classes)} classes")
+    figure = Figure(figsize=(10, 5.2), layout="constrained")
+    grid = figure.subplots(1, 2)
+    names = ("coding", "principal component")
+    for axes, values, name in zip(grid, pairs.values(), names, strict=True):
+        _scatter(axes, values, labels, classes)
+        axes.set_xlabel(f"{name} 1")
+        axes.set_ylabel(f"{name} 2")
+    handles, texts = grid[0].get_legend_handles_labels()
+    legend = figure.legend(handles, texts, loc="outside lower center", ncols=5, markerscale=2)
+    for handle in legend.legend_handles:
+        handle.set_alpha(1)
+    return figure
+
+
+def _scatter(axes, values, labels, classes):
+    shown = np.random.default_rng(0).permutation(len(values))[:MOST_POINTS]
+    for i, name in enumerate(classes):
+        of_class = labels == name
+        points = values[shown[of_class[shown]]]
+        axes.scatter(
+            *points.T,
+            s=12 if len(values) > 1000 else 30,
+            color=COLOURS[i % len(COLOURS)],
+            marker=MARKERS[i],
+            alpha=0.6,
+            lw=0,
+            label=f"{name}: {int(of_class.sum()):,} rows",
+        )
+    axes.grid(alpha=0.3)
+    medians = [np.median(values[labels == name], axis=0) for name in classes]
+    for name, place in zip(classes, _apart(medians, np.ptp(values, axis=0)), strict=True):
+        axes.text(
+            *place,
+            str(name),
+            ha="center",
+            va="center",
+            size=15,
+            weight="bold",
+            path_effects=[patheffects.withStroke(linewidth=3, foreground="white")],
+        )
+
+
+def _apart(places, extent, gap=0.05):
+    """The places, moved until no two are nearer than `gap` of the picture."""
+    extent = np.where(extent > 0, extent, 1)
+    places = np.array(places) / extent
+    for _ in range(100):
+        steps = places[:, None] - places
+        distances = np.linalg.norm(steps, axis=-1) + np.eye(len(places))
+        # Two classes on one spot have no direction to part in: their order gives one.
+        steps = np.where(distances[..., None] < 1e-9, np.tri(len(places))[..., None] - 0.5, steps)
+        push = np.clip(gap - distances, 0, None)[..., None]
+        places = places + (push * steps / np.maximum(distances, 1e-9)[..., None]).sum(axis=1) / 2
+    return places * extent

@@ -1,0 +1,86 @@
+"""The leaderboard of a sweep."""
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.figure import Figure
+
+from kerasae.plots.arrays import finite, one_a_row
+from kerasae.plots.colours import BLUE, GREEN, ORANGE, PURPLE, YELLOW
+
+STYLES = ((ORANGE, "D", "--"), (GREEN, "s", ":"), (PURPLE, "^", "-."), (YELLOW, "v", "-"))
+
+
+def leaderboard(names, mse, references=None, spread=None):
+    """Draws the models of a sweep by their mean squared error, the best on top.
+
+    Args:
+        names: What each model is called.
+        mse: Mean squared error of each, on the scaled values.
+        references: Up to four figures to compare with, by name: one number is drawn as a line, one
+            number a model (None or NaN where it has none) as marks.
+        spread: Half-width of each model's error bar, its standard deviation over seeds for example,
+            or None.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: The lists differ in length, are empty or not finite, or there are more than four
+            references.
+
+    Example:
+        >>> figure = leaderboard(["wide", "deep"], [0.2, 0.1], {"PCA": 0.15})
+        >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
+        ['deep', 'wide']
+    """
+    mse = finite("mse", mse, ndim=1)
+    names = one_a_row("names", names, len(mse))
+    spread = one_a_row("spread", spread, len(mse))
+    references = references or {}
+    if len(references) > len(STYLES):
+        raise ValueError(f"references must be at most four. Received: {len(references)}")
+    order = np.argsort(mse, kind="stable")
+    places = np.arange(len(mse))
+    figure = Figure(figsize=(8, 1.4 + 0.45 * len(mse)), layout="constrained")
+    axes = figure.add_subplot()
+    for (name, values), style in zip(references.items(), STYLES, strict=False):
+        _reference(axes, name, values, order, style)
+    axes.errorbar(
+        mse[order],
+        places,
+        xerr=None if spread is None else spread[order],
+        fmt="o",
+        color=BLUE,
+        capsize=3,
+        label="measured" if spread is None else "measured, with its spread",
+    )
+    for place, value in zip(places, mse[order], strict=True):
+        axes.annotate(
+            f"{value:.5f}",
+            (value, place),
+            (0, 6),
+            textcoords="offset points",
+            ha="center",
+            size=9,
+            color=BLUE,
+            path_effects=[patheffects.withStroke(linewidth=3, foreground="white")],
+        )
+    axes.set_yticks(places, [str(name) for name in names[order]])
+    axes.set_ylim(len(mse) - 0.4, -0.7)
+    axes.set_xlabel("mean squared error on the scaled values")
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside upper center", ncols=3)
+    return figure
+
+
+def _reference(axes, name, values, order, style):
+    color, marker, line = style
+    values = np.asarray(values, "float64")
+    if not values.ndim:
+        value = float(finite(name, values))
+        axes.axvline(value, color=color, ls=line, label=f"{name} {value:.5f}")
+        return
+    values = one_a_row(name, values, len(order))[order]
+    axes.plot(
+        values, np.arange(len(order)), color=color, marker=marker, ls="", mfc="none", label=name
+    )

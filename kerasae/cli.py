@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 app = typer.Typer(
-    help="Autoencoders from the command line: train, compute deep features, look at models.",
+    help="Autoencoders from the command line: train, compute deep features, find anomalies.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -23,10 +23,16 @@ console = Console()
 DataOption = Annotated[
     str, typer.Argument(help="digits, mnist, or a .npz, .npy, .csv, .parquet or IDX file.")
 ]
+ModelArgument = Annotated[
+    Path, typer.Argument(help="A .keras file, or saved_models/NAME[/VERSION].")
+]
 KeyOption = Annotated[str | None, typer.Option(help="Array of an .npz that holds the rows.")]
 LabelOption = Annotated[
     str | None, typer.Option(help="Column of a table that holds labels, left out of the rows.")
 ]
+
+
+THRESHOLDS = "What is an anomaly: above a percentile p99 or 3sd, or a tail probability 0.01"
 
 
 def main():
@@ -94,6 +100,14 @@ def train(
         int | None, typer.Option(help="Rows a step. By default 128, or 32 under 10,000 rows.")
     ] = None,
     learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 0.001,
+    rho: Annotated[
+        float | None, typer.Option(help="Sparse: target of the mean activation.")
+    ] = None,
+    beta: Annotated[float | None, typer.Option(help="Sparse: weight of the penalty.")] = None,
+    corruption: Annotated[
+        str | None, typer.Option(help="gaussian:STDDEV or salt-pepper:RATE, in training only.")
+    ] = None,
+    threshold: Annotated[str, typer.Option(help=THRESHOLDS + ", of the test rows.")] = "p99",
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
     name: Annotated[str | None, typer.Option(help="By default DATA-MODEL.")] = None,
     output: Annotated[Path, typer.Option(help="Folder of the saved models.")] = Path(
@@ -110,8 +124,8 @@ def train(
     check_count("--batch-size", batch_size)
     hidden_units = hidden and parse_layout(hidden)
     with _starting():
-        from kerasae import commands
-    commands.train(
+        from kerasae.commands import training
+    training.train(
         data,
         hidden_units,
         model=model,
@@ -122,6 +136,8 @@ def train(
         learning_rate=learning_rate,
         seed=seed,
         directory=output / (name or f"{Path(data).name.split('.')[0]}-{model}"),
+        threshold=threshold,
+        options={"rho": rho, "beta": beta, "corruption": corruption},
         load_options={"key": key, "label": label, "test_fraction": test_fraction},
         console=console,
     )
@@ -129,7 +145,7 @@ def train(
 
 @app.command()
 def features(
-    model: Annotated[Path, typer.Argument(help="A .keras file, or saved_models/NAME[/VERSION].")],
+    model: ModelArgument,
     data: DataOption,
     output: Annotated[Path, typer.Option("--output", "-o", help=".parquet, .csv or .npy file.")],
     layer: Annotated[str, typer.Option(help="Layer whose output to write.")] = "codings",
@@ -142,16 +158,53 @@ def features(
             f"unknown format '{output.suffix}' ({output}); expected .parquet, .csv or .npy"
         )
     with _starting():
-        from kerasae import commands
+        from kerasae.commands import using
     options = {"key": key, "label": label}
-    commands.features(model, data, output, layer=layer, load_options=options, console=console)
+    using.features(model, data, output, layer=layer, load_options=options, console=console)
+
+
+@app.command()
+def anomalies(
+    model: ModelArgument,
+    data: DataOption,
+    output: Annotated[Path, typer.Option("--output", "-o", help=".csv or .parquet file.")],
+    threshold: Annotated[
+        str | None, typer.Option(help=THRESHOLDS + ". By default the model's own.")
+    ] = None,
+    guard: Annotated[
+        float | None, typer.Option(help="Weight of the distance in the codings, in the score.")
+    ] = None,
+    normal: Annotated[
+        str | None,
+        typer.Option(help="Normal rows to take the threshold from, by default those of DATA."),
+    ] = None,
+    per_feature: Annotated[bool, typer.Option(help="Write each column's error too.")] = False,
+    key: KeyOption = None,
+    label: LabelOption = None,
+):
+    """Writes the anomaly scores of all rows of DATA, and pictures of the errors and worst rows."""
+    if output.suffix not in (".parquet", ".csv"):
+        raise ValueError(f"unknown format '{output.suffix}' ({output}); expected .csv or .parquet")
+    with _starting():
+        from kerasae.commands import using
+    using.anomalies(
+        model,
+        data,
+        output,
+        threshold=threshold,
+        guard=guard,
+        normal=normal,
+        per_feature=per_feature,
+        load_options={"key": key, "label": label},
+        console=console,
+    )
 
 
 @app.command()
 def info(
-    model: Annotated[Path, typer.Argument(help="A .keras file, or saved_models/NAME[/VERSION].")],
+    model: ModelArgument,
 ):
     """Tells what a saved model is: shape, columns, scaler, layout, training figures."""
     with _starting():
-        from kerasae import commands
-    commands.info(model, console)
+        from kerasae.commands import using
+    using.info(model, console)

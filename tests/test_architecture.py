@@ -25,7 +25,7 @@ ALLOWED = {
     "kerasae.export": {*LIBRARIES, *LEAVES},
     "kerasae.loading": {*LIBRARIES, "kerasae.export", "kerasae.models"},
     "kerasae.commands": {*LIBRARIES, "pyarrow", "rich", "sklearn", "kerasae*"},
-    "kerasae.cli": {"typer", "rich", "keras", "kerasae.door", "kerasae"},
+    "kerasae.cli": {"typer", "rich", "keras", "kerasae.door", "kerasae.commands"},
 }
 STANDARD = __import__("sys").stdlib_module_names
 

@@ -105,10 +105,68 @@ def test_a_table_is_matched_by_the_names_of_its_columns(kerasae):
     )
 
 
+@pytest.mark.tensorflow
+def test_anomalies_are_flagged_and_drawn(kerasae, tmp_path):
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(200, 6)), columns=[*"abcdef"])
+    frame.to_csv("normal.csv", index=False)
+    odd = frame[[*"fedcba"]].copy()
+    odd.loc[[7, 30], "c"] = 40.0
+    odd.to_parquet("odd.parquet")
+    train = ("train", "normal.csv", "--hidden", 3, "--epochs", 3, "--threshold", "3sd")
+    assert kerasae(*train, "--name", "t")[0] == 0
+    status, out, err = kerasae("anomalies", "saved_models/t", "odd.parquet", "-o", "own/scores.csv")
+    assert (status, err) == (0, "")
+    got = pd.read_csv("own/scores.csv")
+    assert got.row.tolist() == list(range(200))
+    assert got.is_anomaly[[7, 30]].all()
+    assert (got.worst_column[[7, 30]] == "c").all()
+    model = load_model("saved_models/t")
+    np.testing.assert_allclose(got.reconstruction_error, model.reconstruction_error(odd), rtol=1e-4)
+    assert model.anomaly.fitted
+    assert f"{got.is_anomaly.sum()} of 200 rows are anomalies" in out
+    for picture in ("scores-errors.png", "scores-worst.png"):
+        assert Path("own", picture).read_bytes().startswith(b"\x89PNG")
+
+    options = ("--threshold", 0.05, "--normal", "normal.csv", "--guard", 1, "--per-feature")
+    status, out, err = kerasae(
+        "anomalies", "saved_models/t", "odd.parquet", "-o", "s.parquet", *options
+    )
+    assert (status, err) == (0, "")
+    got = pd.read_parquet("s.parquet")
+    np.testing.assert_array_equal(got.is_anomaly, got.p_value <= 0.05)
+    np.testing.assert_allclose(
+        got[[f"error_{name}" for name in "abcdef"]].mean(axis=1),
+        got.reconstruction_error,
+        rtol=1e-4,
+    )
+    assert "from the 200 rows of normal.csv" in out
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--model", "sparse", "--rho", "-0.3", "--beta", 0.1],
+        ["--model", "denoising"],
+        ["--model", "denoising", "--corruption", "salt-pepper:0.3"],
+    ],
+)
+def test_every_family_trains(kerasae, options):
+    status, _, err = kerasae("train", "--epochs", 1, "--hidden", 8, "--name", "m", *options)
+    assert (status, err) == (0, "")
+    first, *_, last = load_model("saved_models/m").encoder.layers
+    if "sparse" in options:
+        assert (last.rho, round(float(last.beta), 3)) == (-0.3, 0.1)
+    elif "--corruption" in options:
+        assert (first.rate, first.low, first.high) == (0.3, 0.0, 1.0)
+    else:
+        assert first.stddev == 0.2
+
+
 MISTAKES = {
     "trian": "No such command 'trian'",
     "train digts": "unknown data set 'digts'; expected one of digits, mnist; try digits",
-    "train --model staked": "unknown model 'staked'; expected one of stacked; try stacked",
+    "train --model staked": "unknown model 'staked'; expected one of denoising",
     "train --hidden 300-100": "try 300-100-300",
     "train --hidden 0": "expected whole numbers of at least 1",
     "train --epochs 0": "0 is no count (--epochs)",
@@ -117,6 +175,16 @@ MISTAKES = {
     "train --learning-rate 0 --hidden 8": "0.0 (learning rate)",
     "train --learning-rate nan --hidden 8": "nan (learning rate)",
     "train --activation tahn": "unknown activation 'tahn'",
+    "train --rho -0.1 --hidden 8": "--rho -0.1 with --model stacked; expected --model sparse",
+    "train --model sparse --rho 1 --hidden 8": "rho must lie strictly inside",
+    "train --model sparse --beta -1 --hidden 8": "beta must be finite and at least 0",
+    "train --model sparse --activation relu --hidden 8": "expected one of tanh",
+    "train --corruption salt:0.3": "try gaussian:0.2",
+    "train --corruption gaussian:x": "try gaussian:0.2",
+    "train --corruption gaussian:-1": "stddev must be finite",
+    "train --threshold 99": "threshold '99'; expected a percentile p99",
+    "anomalies nowhere digits -o x.npy": "unknown format '.npy'",
+    "anomalies nowhere digits -o x.csv": "no such model (nowhere)",
     "train --scaler rnge": "unknown scaler 'rnge'",
     "train nowhere.csv": "no such file (nowhere.csv)",
     "train --no-such-option": "--no-such-option",

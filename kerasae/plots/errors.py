@@ -12,7 +12,7 @@ SKEWED = 30
 ERROR = "reconstruction error (mean squared, scaled values)"
 
 
-def error_histogram(errors, threshold=None, is_anomaly=None):
+def error_histogram(errors, threshold=None, is_anomaly=None, quantity=ERROR):
     """Draws how the reconstruction errors of rows are spread, on a logarithmic count.
 
     Args:
@@ -21,6 +21,7 @@ def error_histogram(errors, threshold=None, is_anomaly=None):
         threshold: Error above which a row is flagged, or None. It is drawn with the number of rows
             above it.
         is_anomaly: Whether each row is known to be an anomaly, or None; draws these apart.
+        quantity: What the errors are, for the axis.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -58,7 +59,7 @@ def error_histogram(errors, threshold=None, is_anomaly=None):
         axes.axvline(limit, color=ORANGE, lw=2, ls="--", label=f"threshold {limit:.4g}: {share}")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.set_xlabel(ERROR)
+    axes.set_xlabel(quantity)
     axes.set_ylabel("rows")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside upper left", ncols=2)
@@ -75,7 +76,7 @@ def _bins(axes, errors):
     return np.linspace(low, high if high > low else low + 1, edges)
 
 
-def worst_rows(originals, reconstructed, errors, count=5, image_shape=None):
+def worst_rows(originals, reconstructed, errors, count=5, image_shape=None, *, numbers=None):
     """Draws the rows that are reconstructed worst, and where they differ.
 
     Args:
@@ -85,9 +86,10 @@ def worst_rows(originals, reconstructed, errors, count=5, image_shape=None):
         count: How many rows to draw at most, the worst first.
         image_shape: (height, width) of the image that a row holds; None draws a row as a curve over
             its columns.
+        numbers: Number of each row where these are a selection; by default they count from 0.
 
     Returns:
-        A `matplotlib.figure.Figure`; over each row its number, from 0, and its error.
+        A `matplotlib.figure.Figure`; over each row its number and its error.
 
     Raises:
         ValueError: The shapes do not go together or do not fit the image, there are no rows, values
@@ -105,7 +107,9 @@ def worst_rows(originals, reconstructed, errors, count=5, image_shape=None):
     if count < 1:
         raise ValueError(f"count must be at least 1. Received: count={count}")
     worst = np.argsort(-errors, kind="stable")[:count]
-    titles = [f"row {row}, error {errors[row]:.3g}" for row in worst]
+    if (numbers := one_a_row("numbers", numbers, len(originals))) is None:
+        numbers = np.arange(len(originals))
+    titles = [f"row {numbers[row]}, error {errors[row]:.3g}" for row in worst]
     if image_shape is None:
         return _worst_curves(originals[worst], reconstructed[worst], titles)
     return _worst_images(originals[worst], reconstructed[worst], titles, image_shape)

@@ -1,28 +1,23 @@
-"""What the commands do, once Keras is there."""
+"""What `kerasae train` does, once Keras is there."""
 
+import inspect
 import math
-import os
-import sys
 
 import keras
 import numpy as np
-import pyarrow
 from keras import ops
 from keras.callbacks import LambdaCallback
-from pyarrow import csv, parquet
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 from sklearn.decomposition import PCA
 
-from kerasae import plots
+from kerasae import anomaly, plots
 from kerasae.datasets import load
-from kerasae.door import column_order, unknown
+from kerasae.door import extremes, unknown
 from kerasae.export import KERAS_FILE, publish, write_saved_model
-from kerasae.features import deep_features
-from kerasae.layers import RangeScaling
+from kerasae.layers import GaussianCorruption, RangeScaling, SaltPepperDropout
 from kerasae.layers.scaling import scale
-from kerasae.loading import load_model, read_manifest
-from kerasae.models import ZOO
+from kerasae.models import ZOO, stacked_autoencoder
 
 
 def train(
@@ -37,21 +32,29 @@ def train(
     learning_rate,
     seed,
     directory,
+    threshold,
+    options,
     load_options,
     console,
 ):
     """Trains a model of the zoo, compares it with PCA and saves it; see `kerasae train --help`."""
     if model not in ZOO:
         raise ValueError(unknown("model", model, list(ZOO)))
+    options = _options(model, options)
+    anomaly.threshold_rule(threshold)
     rows = load(data, **load_options)
+    scaler = _scaler(scaler, rows)
+    if "corruption" in options:
+        options["corruption"] = _corruption(options["corruption"], rows, scaler)
     width = rows.x.shape[1]
     keras.utils.set_random_seed(seed)
     autoencoder = ZOO[model](
         width,
         hidden_units or (width, max(1, width // 4)),
         activation=activation,
-        scaler=_scaler(scaler, rows),
+        scaler=scaler,
         columns=rows.columns,
+        **options,
     )
     batch_size = batch_size or (32 if len(rows.x_train) < 10_000 else 128)
     steps = math.ceil(len(rows.x_train) / batch_size)
@@ -59,7 +62,44 @@ def train(
     autoencoder.compile(keras.optimizers.Adam(learning_rate), steps_per_execution=min(steps, 50))
     _fit(autoencoder, rows, epochs, batch_size, console)
     figures = _compare_with_pca(autoencoder, rows, console)
+    if rows.is_test.any():
+        figures["threshold"] = anomaly.calibrate(autoencoder, rows.x_test, threshold)
     _save(autoencoder, rows, directory, figures, console)
+
+
+def _options(model, options):
+    """The options that were given, where the family takes them."""
+    given = {name: value for name, value in options.items() if value is not None}
+    known = {
+        name
+        for builder in (ZOO[model], stacked_autoencoder)
+        for name in inspect.signature(builder).parameters
+    }
+    for name, value in given.items():
+        if name not in known:
+            families = [f for f in ZOO if name in inspect.signature(ZOO[f]).parameters]
+            raise ValueError(
+                f"--{name} {value} with --model {model}; expected --model {' or '.join(families)}"
+            )
+    return given
+
+
+def _corruption(text, rows, scaler):
+    """Reads "gaussian:0.2" or "salt-pepper:0.3"; salt and pepper are the rows' own extremes."""
+    kind, _, amount = text.partition(":")
+    try:
+        amount = float(amount)
+    except ValueError:
+        kind = ""
+    if kind == "gaussian":
+        return GaussianCorruption(amount)
+    if kind == "salt-pepper":
+        z = ops.convert_to_numpy(scale(scaler, extremes(rows.x_train)))
+        return SaltPepperDropout(amount, low=float(z.min()), high=float(z.max()))
+    raise ValueError(
+        f"corruption '{text}'; expected gaussian:STDDEV or salt-pepper:RATE, on the scaled values; "
+        "try gaussian:0.2"
+    )
 
 
 def _scaler(name, rows):
@@ -151,49 +191,3 @@ def _picture(autoencoder, rows):
     return plots.reconstructions(
         *(ops.convert_to_numpy(scale(autoencoder.scaler, x)) for x in pair)
     )
-
-
-def features(model, data, output, *, layer, load_options, console):
-    """Writes the deep features of all rows; see `kerasae features --help`."""
-    autoencoder = load_model(model)
-    rows = load(data, **load_options)
-    x = rows.x
-    if rows.columns and autoencoder.columns:
-        x = x[:, column_order(rows.columns, autoencoder.columns, data)]
-    codings = deep_features(autoencoder, x, layer, verbose=1 if sys.stderr.isatty() else 0)
-    codings = codings.reshape(len(x), -1)
-    _write_table(codings, [f"{layer}_{i}" for i in range(1, codings.shape[1] + 1)], output)
-    console.print(f"{len(codings)} rows, {codings.shape[1]} columns: {output}", soft_wrap=True)
-
-
-def _write_table(values, names, path):
-    table = pyarrow.table(dict(zip(names, values.T, strict=True)))
-    writers = {
-        ".npy": lambda file: np.save(file, values),
-        ".csv": lambda file: csv.write_csv(table, file),
-        ".parquet": lambda file: parquet.write_table(table, file),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            writers[path.suffix](file)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def info(model, console):
-    """Prints the manifest of a saved model; see `kerasae info --help`."""
-    table = Table("what", "value")
-    for what, value in read_manifest(model).items():
-        table.add_row(what, _text(value))
-    console.print(table)
-
-
-def _text(value):
-    if isinstance(value, dict):
-        return "\n".join(f"{name} {number:.5g}" for name, number in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return "none" if value in (None, "") else str(value)

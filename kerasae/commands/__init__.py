@@ -1,0 +1,1 @@
+"""What the commands do, once Keras is there: one file a kind of work."""

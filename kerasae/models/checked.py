@@ -112,6 +112,15 @@ class CheckedModel(keras.Model):
             del bound["y"]
         return bound
 
+    def _check_probabilities(self, x, where):
+        low, high = ops.convert_to_numpy(scale(self.scaler, door.extremes(x)))
+        if low.min() < 0 or high.max() > 1:
+            loss = getattr(self.loss, "name", self.loss)
+            raise ValueError(
+                f"scaled values from {low.min():.4g} to {high.max():.4g} ({where}); expected "
+                f"[0, 1] for the loss {loss}; try a Rescaling scaler, or mse"
+            )
+
     def checked_rows(self, x, where):
         """Checked rows for an array, list or DataFrame; anything else as it came.
 
@@ -132,6 +141,8 @@ class CheckedModel(keras.Model):
         scaled = np.abs(ops.convert_to_numpy(scale(self.scaler, door.extremes(x)))).max(axis=0)
         if np.isnan(scaled).any():
             raise ValueError("the scaler is not adapted; expected scaler.adapt(x_train) before")
+        if self.compiled and "crossentropy" in str(getattr(self.loss, "name", self.loss)):
+            self._check_probabilities(x, where)
         if (too_large := scaled > math.sqrt(door.FLOAT32_MAX)).any():
             raise ValueError(door.overflow(np.argwhere(too_large)[0], self.columns, where))
         return x

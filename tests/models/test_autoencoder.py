@@ -235,6 +235,17 @@ def test_cells_that_are_not_numbers_are_refused(cells, words):
         make(width=9).fit(pd.DataFrame({"a": [1.0, 2.0], "b": [cells, cells]}, dtype=object))
 
 
+@pytest.mark.parametrize(
+    "loss", ["binary_crossentropy", keras.losses.BinaryCrossentropy(name="binary_crossentropy")]
+)
+def test_cross_entropy_needs_values_from_0_to_1(x, loss):
+    model = make(keras.layers.Rescaling(1 / 2), output_activation="sigmoid")
+    model.compile(loss=loss)
+    model.fit(2 * x, verbose=0)
+    with pytest.raises(ValueError, match=r"from 0 to 1.5 \(x\).*for the loss binary_crossentropy"):
+        model.fit(3 * x, verbose=0)
+
+
 def test_large_values_are_fine_once_scaled(x):
     scaler = RangeScaling()
     scaler.adapt(x * np.float32(1e25))

@@ -8,7 +8,7 @@ from kerasae._version import __version__
 # Importing Keras takes seconds: the command answers --help first. Everyone else gets every class
 # registered by this import, so that keras.models.load_model finds them.
 if Path(sys.argv[0]).stem != "kerasae":
-    from kerasae import anomaly, datasets, plots
+    from kerasae import anomaly, callbacks, datasets, plots
     from kerasae.export import export_saved_model
     from kerasae.features import average_activation, deep_features
     from kerasae.layers import (
@@ -38,6 +38,7 @@ __all__ = [
     "anomaly",
     "average_activation",
     "bernoulli_kl",
+    "callbacks",
     "datasets",
     "deep_features",
     "denoising_autoencoder",

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import pytest
 
-PARTS = ["layers", "test_contract.py"]
+PARTS = ["layers", "callbacks", "test_contract.py"]
 
 
 @pytest.mark.tensorflow

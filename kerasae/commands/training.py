@@ -12,6 +12,7 @@ from rich.table import Table
 from sklearn.decomposition import PCA
 
 from kerasae import anomaly, plots
+from kerasae.callbacks import StabilityGuard
 from kerasae.datasets import load
 from kerasae.door import extremes, unknown
 from kerasae.export import KERAS_FILE, publish, write_saved_model
@@ -134,7 +135,7 @@ def _fit(autoencoder, rows, epochs, batch_size, console):
             epochs=epochs,
             batch_size=batch_size,
             verbose=0,
-            callbacks=[LambdaCallback(on_epoch_end=show)],
+            callbacks=[LambdaCallback(on_epoch_end=show), StabilityGuard()],
         )
 
 

@@ -1,8 +1,34 @@
 """Anomaly detection on twelve sets of ADBench, beside PyOD, PCA and an isolation forest.
 
-pip install -e '.[anomaly-bench]'
-KERASAE_DATA_DIR=FOLDER python benchmarks/anomaly.py
+    pip install -e '.[anomaly-bench]'
+    KERASAE_DATA_DIR=FOLDER python benchmarks/anomaly.py
 
+Each trains on 70% of the normal rows and is tested on the other 30% and all anomalies, five seeds.
+PyOD's detectors, the forest and PCA (a quarter of the columns as components) have their defaults;
+ours are tanh stacks of (columns, columns / 4) and denoising models with twice as many codings as
+columns, 3,000 steps of Adam on standardised columns, the same for every set. A guard of 1 adds the
+distance in the codings to the score. AUC in percent, mean and standard deviation, on 2026-11-24 with
+one thread of a shared machine:
+
+    set           stacked    + guard    denoising  + guard    PyOD AE    PyOD VAE   PCA        forest
+    2_annthyroid  84.28 2.73 83.70 2.62 81.94 2.06 87.94 1.55 84.95 2.30 89.92 3.33 83.72 2.94 92.31 0.90
+    6_cardio      93.28 0.82 95.31 0.75 96.70 0.70 96.48 0.56 92.39 3.33 95.07 0.71 94.77 0.76 94.70 1.57
+    18_Ionosphere 96.30 0.55 96.54 0.52 97.13 0.85 97.10 0.82 95.25 1.35 90.88 2.69 94.93 0.39 91.16 1.84
+    20_letter     83.15 1.59 79.73 1.84 82.55 0.85 83.72 0.79 81.63 1.13 67.75 2.73 80.73 0.85 63.12 2.11
+    24_mnist      91.81 0.56 92.66 0.26 92.05 0.47 93.18 0.33 93.71 0.34 91.99 0.71 93.04 0.33 85.39 0.50
+    28_pendigits  88.90 2.01 91.49 1.00 98.33 0.72 98.26 0.82 98.23 0.71 96.50 0.64 86.83 0.26 96.07 1.29
+    31_satimage-2 99.89 0.01 99.93 0.01 99.85 0.01 99.86 0.01 99.82 0.07 99.84 0.02 89.55 1.26 99.43 0.11
+    32_shuttle    99.84 0.04 99.56 0.07 99.86 0.02 99.91 0.01 99.86 0.03 99.88 0.02 99.74 0.03 99.67 0.04
+    38_thyroid    96.41 0.53 97.76 0.37 97.31 0.18 97.97 0.30 97.74 0.99 97.27 1.19 95.73 0.19 98.76 0.19
+    40_vowels     91.70 0.68 84.47 1.94 94.39 0.69 94.97 0.75 94.47 0.69 88.56 1.94 90.58 0.27 78.64 2.39
+    42_WBC        96.31 1.30 98.91 0.41 98.50 0.47 98.50 0.40 97.81 0.95 99.12 0.34 93.72 1.58 99.41 0.27
+    43_WDBC       99.18 0.33 99.21 0.37 99.50 0.32 99.48 0.33 99.31 0.42 99.55 0.33 97.23 0.90 99.40 0.44
+    mean          93.42      93.27      94.84      95.61      94.60      93.03      91.71      91.51
+    seconds       882                   813                   169        633        1          8
+
+The guard raises the denoising model's AUC on seven sets and lowers it on four, by 0.8 in the mean; the
+stacked model's on eight, and lowers it on four, letter and vowels most. It is an option, off by
+default.
 """
 
 import argparse

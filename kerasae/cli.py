@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from kerasae.chapter.command import chapter
+
 app = typer.Typer(
     help="Autoencoders from the command line: train, compute deep features, find anomalies.",
     no_args_is_help=True,
@@ -208,3 +210,6 @@ def info(
     with _starting():
         from kerasae.commands import using
     using.info(model, console)
+
+
+app.command()(chapter)

@@ -33,7 +33,12 @@ ALLOWED = {
     "kerasae.export": {*LIBRARIES, *LEAVES},
     "kerasae.loading": {*LIBRARIES, "kerasae.export", "kerasae.models"},
     "kerasae.commands": {*LIBRARIES, "pyarrow", "rich", "sklearn", "kerasae*"},
-    "kerasae.cli": {"typer", "rich", "keras", "kerasae.door", "kerasae.commands"},
+    "kerasae.chapter": {*LIBRARIES, "rich", "sklearn", "kerasae*"},
+    "kerasae.chapter.command": {"typer", "kerasae.cli", "kerasae.door", "kerasae.chapter.run"},
+    "kerasae.cli": {
+        *("typer", "rich", "keras", "kerasae.door"),
+        *("kerasae.commands", "kerasae.chapter.command"),
+    },
 }
 STANDARD = __import__("sys").stdlib_module_names
 

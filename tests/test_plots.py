@@ -121,16 +121,21 @@ def test_a_threshold_says_how_many_rows_lie_above_it():
     assert legend(figure) == [
         "1,000 rows",
         f"mean {errors.mean():.4g}",
-        f"threshold 0.02: {above} of 1,000 rows above ({above / 1000:.2%})",
+        f"threshold 0.02: {above} of 1,000 rows ({above / 1000:.2%}) above",
     ]
     assert 0 < above < 1000
 
 
 def test_known_anomalies_are_drawn_apart_and_far_ones_by_their_magnitude():
     errors = np.append(np.linspace(0.01, 0.02, 100), [3, 4, 5])
-    figure = plots.error_histogram(errors, is_anomaly=errors > 1)
+    figure = plots.error_histogram(errors, 3.5, is_anomaly=errors > 1)
     assert figure.axes[0].get_xscale() == "log"
-    assert legend(figure)[:2] == ["100 normal", "3 anomalies"]
+    assert legend(figure) == [
+        "100 normal",
+        "3 anomalies",
+        "threshold 3.5: 0 of 100 normal (0.00%), 2 of 3 anomalies (66.67%) above",
+    ]
+    assert legend(plots.error_histogram([1, 2], 1, [True, True]))[0] == "0 normal"
     constant = plots.error_histogram([0.5, 0.5])
     assert sum(bar.get_height() for bar in constant.axes[0].patches) == 2
     zero = plots.error_histogram(np.append(np.zeros(9), 1))

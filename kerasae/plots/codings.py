@@ -57,7 +57,8 @@ def activation_histogram(codings, rho=None):
 
 
 def _mark(axes, value, name, **style):
-    axes.axvline(value, lw=2, label=f"{name} = {value:.4f}", **style)
+    # Plus 0: a mean just below 0 is no -0.0000.
+    axes.axvline(value, lw=2, label=f"{name} = {round(value, 4) + 0:.4f}", **style)
 
 
 def codings_beside_pca(codings, components, labels):

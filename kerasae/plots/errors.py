@@ -33,7 +33,7 @@ def error_histogram(errors, threshold=None, is_anomaly=None, quantity=ERROR):
     Example:
         >>> figure = error_histogram([0.1, 0.2, 0.3, 0.9], threshold=0.5)
         >>> print(figure.legends[0].get_texts()[-1].get_text())
-        threshold 0.5: 1 of 4 rows above (25.00%)
+        threshold 0.5: 1 of 4 rows (25.00%) above
     """
     errors = finite("errors", errors, ndim=1)
     if errors.min() < 0:
@@ -41,29 +41,40 @@ def error_histogram(errors, threshold=None, is_anomaly=None, quantity=ERROR):
     is_anomaly = one_a_row("is_anomaly", is_anomaly, len(errors))
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
+    groups = _groups(errors, is_anomaly)
     bins = _bins(axes, errors)
+    for name, (rows, style) in groups.items():
+        axes.hist(rows, bins, label=f"{len(rows):,} {name}", **style)
     if is_anomaly is None:
-        axes.hist(errors, bins, color=SKY, label=f"{len(errors):,} rows")
-    else:
-        is_anomaly = is_anomaly.astype(bool)
-        for rows, name, style in (
-            (errors[~is_anomaly], "normal", {"color": SKY}),
-            (errors[is_anomaly], "anomalies", {"histtype": "step", "color": "black", "lw": 1.5}),
-        ):
-            axes.hist(rows, bins, label=f"{len(rows):,} {name}", **style)
-    axes.axvline(errors.mean(), color=BLUE, lw=2, ls=":", label=f"mean {errors.mean():.4g}")
+        axes.axvline(errors.mean(), color=BLUE, lw=2, ls=":", label=f"mean {errors.mean():.4g}")
     if threshold is not None:
         limit = float(finite("threshold", threshold))
-        above = int((errors > limit).sum())
-        share = f"{above:,} of {len(errors):,} rows above ({above / len(errors):.2%})"
-        axes.axvline(limit, color=ORANGE, lw=2, ls="--", label=f"threshold {limit:.4g}: {share}")
+        shares = [_share(rows, limit, name) for name, (rows, _) in groups.items()]
+        label = f"threshold {limit:.4g}: {', '.join(shares)} above"
+        axes.axvline(limit, color=ORANGE, lw=2, ls="--", label=label)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel(quantity)
     axes.set_ylabel("rows")
     axes.grid(alpha=0.3)
-    figure.legend(loc="outside upper left", ncols=2)
+    figure.legend(loc="outside upper left", ncols=2 if is_anomaly is None else 1)
     return figure
+
+
+def _groups(errors, is_anomaly):
+    """Errors and style of what is drawn apart, by its name."""
+    plain = {"color": SKY}
+    if is_anomaly is None:
+        return {"rows": (errors, plain)}
+    is_anomaly = is_anomaly.astype(bool)
+    outline = {"histtype": "step", "color": "black", "lw": 1.5}
+    return {"normal": (errors[~is_anomaly], plain), "anomalies": (errors[is_anomaly], outline)}
+
+
+def _share(errors, limit, name):
+    above = int((errors > limit).sum())
+    percent = f" ({above / len(errors):.2%})" if len(errors) else ""
+    return f"{above:,} of {len(errors):,} {name}{percent}"
 
 
 def _bins(axes, errors):

@@ -55,18 +55,11 @@ def leaderboard(names, mse, references=None, spread=None):
         label="measured" if spread is None else "measured, with its spread",
     )
     for place, value in zip(places, mse[order], strict=True):
-        axes.annotate(
-            f"{value:.5f}",
-            (value, place),
-            (0, 6),
-            textcoords="offset points",
-            ha="center",
-            size=9,
-            color=BLUE,
-            path_effects=[patheffects.withStroke(linewidth=3, foreground="white")],
-        )
+        _write(axes, value, place)
     axes.set_yticks(places, [str(name) for name in names[order]])
     axes.set_ylim(len(mse) - 0.4, -0.7)
+    axes.margins(x=0.08)
+    axes.xaxis.get_major_locator().set_params(nbins=6)
     axes.set_xlabel("mean squared error on the scaled values")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside upper center", ncols=3)
@@ -83,4 +76,17 @@ def _reference(axes, name, values, order, style):
     values = one_a_row(name, values, len(order))[order]
     axes.plot(
         values, np.arange(len(order)), color=color, marker=marker, ls="", mfc="none", label=name
+    )
+
+
+def _write(axes, value, place):
+    axes.annotate(
+        f"{value:.5f}",
+        (value, place),
+        (0, 6),
+        textcoords="offset points",
+        ha="center",
+        size=9,
+        color=BLUE,
+        path_effects=[patheffects.withStroke(linewidth=3, foreground="white")],
     )

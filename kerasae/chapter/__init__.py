@@ -1,0 +1,1 @@
+"""The autoencoder chapter of Hands-On Machine Learning with R, run again and measured."""

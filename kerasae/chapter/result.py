@@ -1,0 +1,57 @@
+"""What a section of the chapter hands to the table and the report."""
+
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+
+
+class Row(NamedTuple):
+    """A row of the chapter's table; None where there is nothing to say.
+
+    Attributes:
+        what: Model and measure.
+        ours: What was measured here, a number or words.
+        book: The book's figure.
+        pca: The same measure for PCA with as many components as the model has codings.
+        seconds: How long the model's `fit` took; None where it was trained for an earlier row.
+    """
+
+    what: str
+    ours: float | str
+    book: float | str | None = None
+    pca: float | str | None = None
+    seconds: float | None = None
+
+    def texts(self):
+        """The row as a table shows it: what, book, PCA, ours, seconds."""
+        values = [_text(value) for value in (self.book, self.pca, self.ours)]
+        return [self.what, *values, "" if self.seconds is None else f"{self.seconds:.0f}"]
+
+
+class Picture(NamedTuple):
+    """A figure, and a caption that says what to see in it."""
+
+    figure: Figure
+    caption: str
+
+
+class Section(NamedTuple):
+    """What one section found.
+
+    Attributes:
+        title: Its heading, without the number.
+        text: Paragraphs on what was done and what came out.
+        rows: Its rows of the table.
+        pictures: Its pictures, in order.
+    """
+
+    title: str
+    text: list
+    rows: list
+    pictures: list
+
+
+def _text(value):
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else f"{value:.5f}"

@@ -1,0 +1,97 @@
+"""Runs the chapter: its table on the console, its pictures in a report."""
+
+import contextlib
+import logging
+import os
+import time
+import warnings
+from datetime import UTC, datetime
+
+import keras
+from rich.box import SIMPLE_HEAD
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.table import Table
+
+from kerasae._version import __version__
+from kerasae.chapter.bench import Bench
+from kerasae.chapter.report import write_report
+from kerasae.chapter.sections import SECTIONS
+from kerasae.door import unknown
+
+
+def run(data, section, directory, epochs, console):
+    """Runs sections of the chapter; see `kerasae chapter --help`."""
+    # 19.2 stands for 19.2.1 and its like.
+    numbers = [one for one in SECTIONS if section == "all" or f"{one}.".startswith(f"{section}.")]
+    if not numbers:
+        raise ValueError(unknown("section", section, ["all", *SECTIONS]))
+    directory.mkdir(parents=True, exist_ok=True)
+    report = directory / "report.html"
+    start = time.perf_counter()
+    sections = {}
+    # A dozen models are a dozen first calls, which TensorFlow takes for a loop that compiles again.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    with _progress(console, len(numbers)) as (show, advance), warnings.catch_warnings():
+        # The border of the images is constant, and one model is meant to learn the identity.
+        warnings.simplefilter("ignore", UserWarning)
+        bench = Bench(data, epochs, show)
+        header = ["section", "what", _book(data), "PCA", "ours", "seconds"]
+        for number in numbers:
+            sections[number] = SECTIONS[number](bench)
+            # After every section, so that a run that is stopped leaves what it has found.
+            about = _about(bench, section, epochs, time.perf_counter() - start)
+            write_report(report, f"The autoencoder chapter on {data}", about, header, sections)
+            advance(number)
+    console.print(_table(header, sections))
+    console.print(f"{time.perf_counter() - start:.0f} seconds")
+    console.print(f"report: {report}", soft_wrap=True, highlight=False)
+
+
+def _table(header, sections):
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for i, name in enumerate(header):
+        table.add_column(name, justify="left" if i < 2 else "right", overflow="fold")
+    for number, section in sections.items():
+        for row in section.rows:
+            table.add_row(number, *row.texts())
+        table.add_section()
+    return table
+
+
+def _book(data):
+    return "book" if data == "mnist" else "book, on MNIST"
+
+
+def _about(bench, section, epochs, seconds):
+    command = f"kerasae chapter --data {bench.data} --section {section}"
+    command += f" --epochs {epochs}" if epochs else ""
+    scaled = ""
+    if bench.data != "mnist":
+        scaled = (
+            " The book's figures are for MNIST, 28 by 28 pixels, and are here for orientation; its "
+            "widths, in brackets, are scaled to the columns there are."
+        )
+    return [
+        f"{len(bench.x):,} rows of {bench.x.shape[1]} pixels for training, {len(bench.x_test):,} "
+        "for testing; every error is that of test rows. The book is Hands-On Machine Learning with "
+        f"R (Boehmke and Greenwell, 2019), chapter 19, whose figures are H2O's.{scaled}",
+        f"{command}: {seconds:.0f} seconds on {os.cpu_count()} cores, {datetime.now(UTC).date()}, "
+        f"kerasae {__version__}, Keras {keras.__version__}.",
+    ]
+
+
+@contextlib.contextmanager
+def _progress(console, count):
+    """Bars for the sections and for the model in training, as functions that move them."""
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        sections = progress.add_task("sections", total=count)
+        model = progress.add_task("reading", total=None)
+
+        def show(what, epoch, epochs):
+            progress.update(model, description=what, completed=epoch, total=epochs)
+
+        yield (
+            show,
+            lambda number: progress.update(sections, advance=1, description=f"{number} done"),
+        )

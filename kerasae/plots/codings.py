@@ -2,10 +2,10 @@
 
 import numpy as np
 from matplotlib import patheffects
-from matplotlib.figure import Figure
 
 from kerasae.plots.arrays import finite, one_a_row
 from kerasae.plots.colours import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, YELLOW
+from kerasae.plots.figure import Figure
 
 # Five colours twice: the shape tells apart what the colour does not.
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, GREY)

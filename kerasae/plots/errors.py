@@ -1,10 +1,10 @@
 """Pictures of reconstruction errors."""
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from kerasae.plots.arrays import finite, one_a_row, same_rows
 from kerasae.plots.colours import BLUE, DIVERGING, GREY, ORANGE, SKY
+from kerasae.plots.figure import Figure
 from kerasae.plots.images import check_image_shape, draw_image
 
 # From here on equal bins would leave the bulk of the rows in one or two of them.

@@ -3,10 +3,10 @@
 import math
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from kerasae.plots.arrays import finite
 from kerasae.plots.colours import DIVERGING
+from kerasae.plots.figure import Figure
 from kerasae.plots.images import check_image_shape, draw_image
 
 

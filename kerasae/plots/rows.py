@@ -1,10 +1,10 @@
 """Rows beside what a model makes of them."""
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from kerasae.plots.arrays import one_a_row, same_rows
 from kerasae.plots.colours import BLUE, GREY, ORANGE
+from kerasae.plots.figure import Figure
 from kerasae.plots.images import check_image_shape, draw_image
 
 STYLES = {

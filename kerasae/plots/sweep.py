@@ -2,10 +2,10 @@
 
 import numpy as np
 from matplotlib import patheffects
-from matplotlib.figure import Figure
 
 from kerasae.plots.arrays import finite, one_a_row
 from kerasae.plots.colours import BLUE, GREEN, ORANGE, PURPLE, YELLOW
+from kerasae.plots.figure import Figure
 
 STYLES = ((ORANGE, "D", "--"), (GREEN, "s", ":"), (PURPLE, "^", "-."), (YELLOW, "v", "-"))
 

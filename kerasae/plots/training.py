@@ -1,9 +1,9 @@
 """Pictures of a training run."""
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from kerasae.plots.colours import BLUE, ORANGE
+from kerasae.plots.figure import Figure
 
 
 def loss_curve(history):

@@ -7,7 +7,9 @@ import typer
 
 
 def chapter(
-    data: Annotated[str, typer.Option(help="digits, about 1 minute, or mnist.")] = "digits",
+    data: Annotated[
+        str, typer.Option(help="digits, about 1 minute, or mnist, about 9.")
+    ] = "digits",
     section: Annotated[
         str, typer.Option(help="19.2.1, 19.2.2, 19.2.3, 19.3, 19.4, 19.5 or all.")
     ] = "all",

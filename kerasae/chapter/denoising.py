@@ -59,7 +59,7 @@ def _triples(bench, model, noise):
     )
     caption = (
         f"Eight test digits, the same with {noise}, and what {bench.layout(PLAIN)} makes of the "
-        "noisy ones: specks in the background are gone, and broken strokes are closed."
+        "noisy ones: look for specks that are gone and broken strokes that are closed."
     )
     return Picture(figure, caption)
 

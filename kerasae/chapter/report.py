@@ -22,7 +22,7 @@ img { display: block; max-width: 100%; height: auto; margin: 0 auto; background:
   border-radius: 4px; padding: 6px; box-sizing: border-box; }
 figcaption { font-size: .92rem; margin-top: .5rem; }
 @media (max-width: 40rem) {
-  tr { display: grid; grid-template-columns: 3.5rem repeat(4, 1fr); padding: .25rem 0;
+  tr { display: grid; grid-template-columns: 4.2rem repeat(4, 1fr); padding: .25rem 0;
     border-bottom: 1px solid #8886; }
   th, td { border: 0; padding: 0 .2rem; }
   td:nth-child(2), th:nth-child(2) { grid-column: 2 / -1; }
@@ -30,7 +30,9 @@ figcaption { font-size: .92rem; margin-top: .5rem; }
   .picture img { max-width: 180%; }
 }
 @media print {
-  body { max-width: none; padding: 0; font-size: 10pt; }
+  html { font-size: 10pt; }
+  body { max-width: none; padding: 0; }
+  img { max-width: 80%; }
   .table, .picture { overflow: visible; }
   tr { break-inside: avoid; }
 }

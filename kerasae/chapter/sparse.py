@@ -103,7 +103,7 @@ def _histograms(bench, plain, sparse_model, name):
             f"Activations of the test rows {words}: all of them, left, and the mean of each "
             f"coding, right. The means lie between {means.min():.3f} and {means.max():.3f}"
         )
-        caption += "." if rho is None else ": the penalty draws every coding to the dashed line."
+        caption += "." if rho is None else ": the penalty draws each towards the dashed line."
         yield Picture(plots.activation_histogram(codings, rho), caption)
 
 
@@ -113,8 +113,8 @@ def _strong(bench, plain, strong):
         (plain, "without a penalty"),
         (
             strong,
-            f"with rho {STRONG_RHO}: the codings may be active for few rows only, and strokes "
-            "fray and fade",
+            f"with rho {STRONG_RHO}: the codings may be active for few rows only; look for "
+            "strokes that fray and fade",
         ),
     ):
         figure = plots.reconstructions(shown, model.reconstruct(shown), bench.image_shape)

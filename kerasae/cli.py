@@ -41,6 +41,8 @@ def main():
     """Runs the command; a user's mistake ends it with status 2 and one line."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.showwarning = _show_warning
+    import kerasae.cli_tune  # noqa: F401  adds the commands of sweeps
+
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except (KeyboardInterrupt, typer.Abort):

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "kerasae"
-MODULES = sorted(PACKAGE.rglob("*.py"))
+# Installed as kerasae.tuning.
+TUNING = PACKAGE.parent / "tuning"
+MODULES = sorted([*PACKAGE.rglob("*.py"), *TUNING.rglob("*.py")])
 
 # What each part may import besides the standard library and itself; a trailing * for all of it.
 LIBRARIES = {"numpy", "keras", "matplotlib"}
@@ -35,9 +37,12 @@ ALLOWED = {
     "kerasae.commands": {*LIBRARIES, "pyarrow", "rich", "sklearn", "kerasae*"},
     "kerasae.chapter": {*LIBRARIES, "rich", "sklearn", "kerasae*"},
     "kerasae.chapter.command": {"typer", "kerasae.cli", "kerasae.door", "kerasae.chapter.run"},
+    "kerasae.cli_tune": {"typer", "kerasae.cli", "kerasae.door", "kerasae.tuning*"},
+    "tuning": {*LIBRARIES, "keras_tuner", "grpc", "rich", "kerasae*"},
+    "tuning.hparams": {"tensorflow", "tensorboard"},
     "kerasae.cli": {
         *("typer", "rich", "keras", "kerasae.door"),
-        *("kerasae.commands", "kerasae.chapter.command"),
+        *("kerasae.commands", "kerasae.chapter.command", "kerasae.cli_tune"),
     },
 }
 STANDARD = __import__("sys").stdlib_module_names

@@ -37,7 +37,7 @@ print(sorted({"keras", "tensorflow", "numpy", "matplotlib", "sklearn"} & set(sys
 """
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["tune", "--help"]])
 def test_help_imports_nothing_heavy(run_python, arguments):
     assert run_python(HELP, *arguments) == "[]"
 
@@ -192,6 +192,16 @@ MISTAKES = {
     "features nowhere digits -o x.npy": "no such model (nowhere)",
     "features nowhere digits -o x.xlsx": "unknown format '.xlsx'",
     "features nowhere digits": "--output",
+    "tune layuots": "unknown sweep 'layuots'; expected one of beta, layouts, search; try layouts",
+    "tune search": "try --set layout=50,100",
+    "tune search --set layout": "expected name=value,value",
+    "tune search --set bta=1 --model sparse": "unknown hyperparameter 'bta'",
+    "tune layouts --set layout=300-100": "try 300-100-300",
+    "tune layouts nowhere.csv": "no such file (nowhere.csv)",
+    "tune layouts --tuner gird": "unknown tuner 'gird'",
+    "tune layouts --workers 0": "0 is no count (workers)",
+    "tune layouts --folds 1": "1 fold (folds)",
+    "export nowhere": "no such model (nowhere)",
     "info nowhere": "no such model (nowhere)",
 }
 
@@ -205,3 +215,21 @@ def test_a_mistake_is_answered_in_one_line_with_status_2(kerasae, line, words, t
     assert words in err
     assert "Traceback" not in out + err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.tensorflow
+def test_tune_and_export(kerasae, tmp_path):
+    line = ["tune", "search", "--set", "layout=4,8", "--epochs", 1, "--name", "s"]
+    status, out, err = kerasae(*line)
+    assert status == 0
+    assert "warning" in err or not err
+    assert "val_mse" in out
+    assert str(Path("sweeps/s/leaderboard.csv")) in out
+    status, _, err = kerasae(*line)
+    assert status == 2
+    assert "try --resume to go on with it" in err
+    assert kerasae(*line, "--resume")[0] == 0
+    status, out, err = kerasae("export", "sweeps/s")
+    assert (status, err) == (0, "")
+    assert load_model("saved_models/s/1").encode(load("digits").x[:3]).shape == (3, 8)
+    assert "saved_models/s/1" in out

@@ -44,9 +44,9 @@ def train(
     options = _options(model, options)
     anomaly.threshold_rule(threshold)
     rows = load(data, **load_options)
-    scaler = _scaler(scaler, rows)
+    scaler = make_scaler(scaler, rows)
     if "corruption" in options:
-        options["corruption"] = _corruption(options["corruption"], rows, scaler)
+        options["corruption"] = make_corruption(options["corruption"], rows, scaler)
     width = rows.x.shape[1]
     keras.utils.set_random_seed(seed)
     autoencoder = ZOO[model](
@@ -85,7 +85,7 @@ def _options(model, options):
     return given
 
 
-def _corruption(text, rows, scaler):
+def make_corruption(text, rows, scaler):
     """Reads "gaussian:0.2" or "salt-pepper:0.3"; salt and pepper are the rows' own extremes."""
     kind, _, amount = text.partition(":")
     try:
@@ -103,7 +103,8 @@ def _corruption(text, rows, scaler):
     )
 
 
-def _scaler(name, rows):
+def make_scaler(name, rows):
+    """A scaler by name, adapted to the training rows; see `kerasae train --help`."""
     if name == "auto":
         name = "pixels" if rows.image_shape and rows.x.min() >= 0 else "range"
     scalers = {

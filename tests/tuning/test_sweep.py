@@ -1,0 +1,208 @@
+import csv
+import json
+import statistics
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from kerasae import load_model
+from kerasae.datasets import load
+from kerasae.tuning import best_model, leaderboard, search, sweep
+from kerasae.tuning.results import read_json
+
+pytestmark = pytest.mark.tensorflow
+
+OPTIONS = {"epochs": 3, "batch_size": 128, "scaler": "pixels"}
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A sweep of two layouts and two learning rates, one of which diverges."""
+    directory = tmp_path_factory.mktemp("sweeps") / "small"
+    space = {"layout": ["4", "12"], "learning_rate": [0.01, 1e30]}
+    search("digits", space, directory, **OPTIONS)
+    return directory
+
+
+def test_rows_come_by_their_error_and_failures_last_with_their_cause(swept):
+    rows = leaderboard(swept)
+    assert [row["layout"] for row in rows[:2]] == ["12", "4"]
+    assert 0 < rows[0]["val_mse"] < rows[1]["val_mse"]
+    assert [row["status"] for row in rows] == ["completed"] * 2 + ["failed"] * 2
+    for row in rows[2:]:
+        assert row["learning_rate"] == 1e30
+        assert "diverged: loss is not finite in epoch 1; try a lower learning_rate" in row["cause"]
+        assert row["val_mse"] is None
+
+
+def test_the_best_model_has_the_error_of_its_row_and_encodes(swept):
+    model, digits = best_model(swept), load("digits")
+    error = model.reconstruction_error(digits.x_test).mean()
+    assert error == pytest.approx(leaderboard(swept)[0]["val_mse"], rel=1e-5)
+    assert model.encode(digits.x_test).shape == (359, 12)
+
+
+def test_the_weights_are_those_of_the_best_epoch(tmp_path, monkeypatch):
+    histories = []
+    finite = sweep._check_finite
+    monkeypatch.setattr(sweep, "_check_finite", lambda h: (histories.append(h), finite(h)))
+    # A rate at which the error rises again.
+    options = {**OPTIONS, "epochs": 12, "batch_size": 32}
+    (row,) = search("digits", {"learning_rate": [0.1]}, tmp_path / "s", **options)
+    (history,) = histories
+    assert row["val_mse"] == min(history["val_mse"]) < history["val_mse"][-1]
+    assert row["epochs"] == 1 + int(np.argmin(history["val_mse"])) < 12
+    error = best_model(tmp_path / "s").reconstruction_error(load("digits").x_test).mean()
+    assert error == pytest.approx(row["val_mse"], rel=1e-5)
+    (row,) = search("digits", {"learning_rate": [0.1]}, tmp_path / "t", patience=1, **options)
+    assert len(histories[1]["val_mse"]) < 12
+
+
+def test_what_a_sweep_leaves_behind(swept):
+    with (swept / "leaderboard.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["trial"] for row in rows] == [row["trial"] for row in leaderboard(swept)]
+    assert float(rows[0]["val_mse"]) == leaderboard(swept)[0]["val_mse"]
+    assert (swept / "leaderboard.png").read_bytes().startswith(b"\x89PNG")
+    trial = rows[0]["trial"]
+    events = EventAccumulator(str(swept / "logs" / f"trial_{trial}"))
+    events.Reload()
+    assert "_hparams_/session_start_info" in events.summary_metadata
+    assert {"val_mse", "epoch_mse", "epoch_val_mse"} <= set(events.Tags()["tensors"])
+    assert not list(swept.rglob(".*"))
+
+
+def test_folds_give_the_mean_and_the_spread_of_models_that_did_not_see_them(tmp_path):
+    (row,) = search("digits", {"layout": ["6"]}, tmp_path / "s", folds=3, **OPTIONS)
+    folds = read_json(tmp_path / "s" / "trial_0000" / "result.json")["fold_mse"]
+    assert len(set(folds)) == 3
+    assert row["val_mse"] == pytest.approx(statistics.mean(folds))
+    assert row["spread"] == pytest.approx(statistics.stdev(folds))
+    error = best_model(tmp_path / "s").reconstruction_error(load("digits").x_test).mean()
+    assert row["test_mse"] == pytest.approx(error, rel=1e-5)
+
+
+def test_folds_part_the_training_rows_and_leave_the_test_rows_alone():
+    digits = load("digits")
+    folds = sweep._folds(digits, 4, seed=0)
+    validated = np.concatenate([fold.x_test for fold in folds])
+    order = lambda x: x[np.lexsort(x.T)]  # noqa: E731
+    np.testing.assert_array_equal(order(validated), order(digits.x_train))
+    for fold in folds:
+        assert len(fold.x_train) + len(fold.x_test) == len(digits.x_train)
+        assert abs(len(fold.x_test) - len(digits.x_train) / 4) < 1
+
+
+def test_a_penalty_is_no_part_of_the_objective(tmp_path):
+    space = {"layout": ["8"], "beta": [0.0, 10.0]}
+    rows = search("digits", space, tmp_path / "s", model="sparse", **OPTIONS)
+    assert [row["beta"] for row in rows] == [0.0, 10.0]
+    assert rows[1]["val_mse"] < 1  # beta times KL alone is above
+
+
+def test_combinations_that_cannot_be_are_recorded_and_the_others_trained(tmp_path):
+    space = {"layout": ["4"], "activation": ["tanh", "relu"]}
+    trained, failed = search("digits", space, tmp_path / "s", model="sparse", **OPTIONS)
+    assert trained["activation"] == "tanh"
+    assert "KL sparsity needs a bounded activation" in failed["cause"]
+
+
+@pytest.mark.parametrize(
+    ("space", "options", "words"),
+    [
+        ({"layout": ["8"]}, {"epochs": 0}, "0 is no count (epochs)"),
+        ({"layout": ["8"]}, {"folds": 1}, "1 fold (folds)"),
+        ({"layout": ["8"]}, {"folds": 5000}, "5000 folds of 1438 rows"),
+        ({"layout": ["8"]}, {"tuner": "gird"}, "unknown tuner 'gird'"),
+        ({"layout": ["8"]}, {"scaler": "rnge"}, "unknown scaler 'rnge'"),
+        ({"activation": ["tahn"]}, {}, "unknown activation 'tahn'"),
+        ({"corruption": ["gauss:1"]}, {"model": "denoising"}, "corruption 'gauss:1'"),
+        ({}, {}, "no hyperparameter to vary"),
+    ],
+)
+def test_what_is_wrong_with_every_trial_stops_before_the_first(tmp_path, space, options, words):
+    with pytest.raises(ValueError) as caught:
+        search("digits", space, tmp_path / "s", **options)
+    assert words in str(caught.value)
+    assert not (tmp_path / "s").exists()
+
+
+def test_no_data_and_no_folder_stop_before_the_first_trial(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        search(tmp_path / "none.npy", {"layout": ["8"]}, tmp_path / "s")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        search("digits", {"layout": ["8"]}, tmp_path / "file" / "s")
+
+
+def test_files_that_cannot_be_written_stop_the_sweep_and_keep_what_was_finished(
+    tmp_path, monkeypatch, untrained, space
+):
+    train, calls = sweep.Sweep._train, []
+
+    def disk_full(self, values, folder):
+        calls.append(folder)
+        if len(calls) == 3:
+            raise OSError(28, "No space left on device")
+        return train(self, values, folder)
+
+    monkeypatch.setattr(sweep.Sweep, "_train", disk_full)
+    with pytest.raises(OSError, match=r"No space left on device; .* try --resume"):
+        search("digits", space, tmp_path / "s")
+    assert len(leaderboard(tmp_path / "s")) == 2
+    assert len(search("digits", space, tmp_path / "s", resume=True)) == 6
+    assert len(calls) == 7
+
+
+def test_a_sweep_that_exists_is_never_touched_by_another(tmp_path, untrained, space):
+    search("digits", space, tmp_path / "s")
+    before = {path: path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file()}
+    with pytest.raises(FileExistsError, match="try --resume"):
+        search("digits", space, tmp_path / "s")
+    with pytest.raises(ValueError) as caught:
+        search("digits", {**space, "layout": ["4", "9"]}, tmp_path / "s", epochs=7, resume=True)
+    assert "epochs was 20, is now 7" in str(caught.value)
+    assert "layout was ['4', '8', '6-3-6'], is now ['4', '9']" in str(caught.value)
+    (tmp_path / "x.npy").write_bytes(b"")
+    np.save(tmp_path / "x.npy", load("digits").x[:100])
+    with pytest.raises(ValueError, match="rows was"):
+        search(tmp_path / "x.npy", space, tmp_path / "s", resume=True)
+    for path, content in before.items():
+        assert path.read_bytes() == content
+
+
+def test_a_damaged_plan_says_what_to_do(tmp_path, untrained, space):
+    search("digits", space, tmp_path / "s")
+    (tmp_path / "s" / "sweep.json").write_text('{"space": ')
+    with pytest.raises(ValueError, match=r"damaged file .*sweep\.json.*; try deleting it"):
+        search("digits", space, tmp_path / "s", resume=True)
+    (tmp_path / "s" / "sweep.json").unlink()
+    assert len(search("digits", space, tmp_path / "s", resume=True)) == 6
+    assert len(untrained) == 6
+
+
+def test_no_winner_is_told(tmp_path, monkeypatch, space):
+    def fail(self, values, folder):
+        raise ValueError("the cause")
+
+    with pytest.raises(FileNotFoundError, match="no sweep"):
+        best_model(tmp_path)
+    monkeypatch.setattr(sweep.Sweep, "_train", fail)
+    rows = search("digits", space, tmp_path / "s")
+    assert [row["cause"] for row in rows] == ["the cause"] * 6
+    with pytest.raises(ValueError, match="no completed trial: the cause"):
+        best_model(tmp_path / "s")
+
+
+def test_the_winner_is_exported(swept, tmp_path):
+    from kerasae.tuning.export import export_model
+
+    folder = export_model(swept, tmp_path / "winner")
+    assert folder == tmp_path / "winner" / "1"
+    figures = json.loads((folder / "manifest.json").read_text())["figures"]
+    assert figures["val_mse"] == leaderboard(swept)[0]["val_mse"]
+    assert (folder / "saved_model.pb").is_file()
+    x = load("digits").x_test
+    np.testing.assert_array_equal(load_model(folder).encode(x), best_model(swept).encode(x))
+    assert export_model(folder / "model.keras", tmp_path / "winner").name == "2"

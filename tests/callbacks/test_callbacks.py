@@ -44,7 +44,7 @@ def assert_same(first, second):
 
 
 def test_callbacks_change_nothing_but_what_they_are_for(x, tmp_path):
-    plain, watched = sparse(), sparse()
+    plain = sparse()
     plain.fit(x, epochs=4, verbose=0)
     callbacks = [
         AverageActivation(x[:50]),
@@ -52,6 +52,8 @@ def test_callbacks_change_nothing_but_what_they_are_for(x, tmp_path):
         StabilityGuard(),
         AtomicBackup(tmp_path / "backup"),
     ]
+    # Made only now: on JAX the shuffling draws on a state that the first fit has moved on.
+    watched = sparse()
     watched.fit(x, epochs=4, verbose=0, callbacks=callbacks)
     assert_same(values(plain), values(watched))
 

@@ -109,7 +109,7 @@ def test_six_trials_killed_in_training_between_trials_and_while_writing(rows, sp
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["training", "between", "saving", "renaming", "writing"])
 def test_six_trials_killed_at_many_points(rows, space, tmp_path, what):
-    step = {"training": 2, "between": 1, "saving": 1, "renaming": 5, "writing": 4}[what]
+    step = {"training": 1, "between": 1, "saving": 1, "renaming": 5, "writing": 4}[what]
     want = table_of_one(rows, space, tmp_path)
     for number in range(1, 6):
         points = [f"{what}:{number * step}"]

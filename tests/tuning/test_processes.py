@@ -45,7 +45,7 @@ def half_written(path, text, **_):
 def prepare(point):
     what, _, number = point.partition(":")
     if what == "training":
-        at_call(keras.callbacks.TerminateOnNaN, "on_batch_end", int(number))
+        at_call(sweep.StopOnNaN, "on_epoch_end", int(number))
     elif what == "between":
         at_call(sweep.Sweep, "pre_create_trial", int(number))
     elif what == "saving":

@@ -1,4 +1,4 @@
-"""Callbacks for `fit`: one a file."""
+"""Callbacks for the stock `fit`, one a file; nothing here is needed to train."""
 
 from kerasae.callbacks.atomic_backup import AtomicBackup
 from kerasae.callbacks.average_activation import AverageActivation

@@ -1,95 +1,179 @@
-"""Backups that a kill at any moment leaves whole."""
+"""A backup of the training state that no kill can spoil."""
 
+import contextlib
+import json
 import os
-import re
+import random
+import warnings
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import ops
 
+from kerasae.callbacks.atomic_file import write_atomically
+
+# What the callbacks that count and compare keep between epochs.
+COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter", "first_loss")
+
 
 class AtomicBackup(keras.callbacks.Callback):
-    """Saves the state of training after each epoch, and goes on from there after a kill.
+    """Lets a `fit` that was killed go on where it was, to the same weights bit for bit.
 
-    What `keras.callbacks.BackupAndRestore` does, but a kill during the save loses nothing: the
-    state is written beside its place, flushed to disk and renamed, and the epoch is part of the
-    file's name, so that the two cannot disagree. Weights, optimizer and the state of noise layers
-    are restored: the same call of `fit`, run again, ends with the weights it would have ended with.
-    Weights that are not finite are never saved. A `fit` that ends removes its backup.
+    A drop-in for `keras.callbacks.BackupAndRestore`, which writes its files in place and leaves the
+    state of noise out. Before each epoch but the first, one file is written beside the backup,
+    flushed and renamed over it: weights, optimizer, the seed states of all layers, those of NumPy's
+    and Python's generators (which shuffle the rows on some backends), and the number of the epoch.
+    A kill at any moment, in the midst of writing too, costs one epoch at most. The next `fit` of
+    the same program goes on from there; one that reaches its end deletes the backup.
+
+    Weights that are not finite are never stored: the last sound state stays. The learning rate is
+    part of the state: after a change of arguments, delete the directory or name another.
 
     Args:
-        directory: Folder of the backup, one a run; made if need be.
+        directory: Folder of the backup, of this one run; made if need be.
+        callbacks: Other callbacks of the same `fit` that count or compare over the epochs, such as
+            `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint`, in an order that stays the
+            same. What they have counted is stored and restored with the rest; Keras starts them
+            anew. `PenaltyWarmup` and schedules follow from the number of the epoch and need not be
+            named.
 
     Raises:
-        OSError: The folder cannot be written to, or the disk is full; the earlier backup is whole.
-        ValueError: The folder holds the backup of another model.
+        OSError: The disk is full or not writable; the backup of before is whole.
+        ValueError: The backup is damaged, or of another model.
+
+    Warns:
+        UserWarning: `fit` ends with weights that are not finite, and the backup is kept.
+
+    Reference: Pillai et al. (2014), All file systems are not created equal.
 
     Example:
         >>> import tempfile, numpy as np, kerasae
-        >>> model, folder = kerasae.stacked_autoencoder((4,), (2,)), tempfile.mkdtemp()
-        >>> history = model.fit(np.eye(4), callbacks=[AtomicBackup(folder)], verbose=0)
-        >>> list(Path(folder).iterdir())
-        []
+        >>> model = kerasae.stacked_autoencoder((8,), (4,))
+        >>> backup = AtomicBackup(tempfile.mkdtemp() + "/run")
+        >>> history = model.fit(np.eye(8), epochs=2, verbose=0, callbacks=[backup])
+        >>> backup.path.exists()
+        False
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory, callbacks=()):
         super().__init__()
-        self.directory = Path(directory)
-
-    def _backups(self):
-        """The files by their number of finished epochs, the newest last."""
-        found = {}
-        for path in self.directory.glob("epoch-*.weights.h5"):
-            if match := re.fullmatch(r"epoch-(\d+)\.weights\.h5", path.name):
-                found[int(match[1])] = path
-        return dict(sorted(found.items()))
+        self.path = Path(directory) / "backup.npz"
+        self.callbacks = tuple(callbacks)
 
     def on_train_begin(self, logs=None):
-        """Restores the newest backup, if there is one."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        for left_over in self.directory.glob(".epoch-*"):
-            left_over.unlink()
-        if not (backups := self._backups()):
+        self._counted = None
+        self._started = False
+        if not self.path.exists():
+            _check_writable(self.path.parent)
             return
-        epoch, path = list(backups.items())[-1]
-        try:
-            # Slots of an optimizer that is not built yet would be skipped.
+        state, arrays, best = _read(self.path)
+        if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
-            self.model.load_weights(path)
-        except (ValueError, KeyError, OSError) as error:
-            reason = " ".join(str(error).split())[:200]
+        variables = self._variables()
+        if [tuple(v.shape) for v in variables] != [array.shape for array in arrays]:
             raise ValueError(
-                f"the backup does not fit this model: {reason} ({path}); expected the same "
-                "architecture; try another directory"
-            ) from error
-        self.model._initial_epoch = epoch
+                f"the backup of another model or optimizer ({self.path}); expected that of the "
+                "model in training; try another directory, or deleting this one to start anew"
+            )
+        for variable, array in zip(variables, arrays, strict=True):
+            # NumPy stores bfloat16 as two bytes without a name.
+            variable.assign(array.view(ops.convert_to_numpy(variable).dtype))
+        random.setstate(_tuples(state["python"]))
+        np.random.set_state(_tuples(state["numpy"]))  # noqa: NPY002
+        self._counted = state["callbacks"], best
+        self.model._initial_epoch = state["epoch"]
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Saves the state, whole or not at all."""
-        weights = (ops.convert_to_numpy(weight) for weight in self.model.weights)
-        if not all(np.isfinite(weight).all() for weight in weights):
-            return
-        final = self.directory / f"epoch-{epoch + 1}.weights.h5"
-        beside = self.directory / f".epoch-{epoch + 1}.{os.getpid()}.weights.h5"
-        try:
-            self.model.save_weights(beside, overwrite=True)
-            _flush(beside)
-            beside.replace(final)
-            _flush(self.directory)
-        finally:
-            beside.unlink(missing_ok=True)
-        for number, path in self._backups().items():
-            if number != epoch + 1:
-                path.unlink()
+    def on_epoch_begin(self, epoch, logs=None):
+        # Here, not at the end of an epoch: the other callbacks have now done their part of it, and
+        # before the first they have reset what they count.
+        if self._started:
+            self._write(epoch)
+        elif self._counted is not None:
+            _restore_callbacks(self.callbacks, *self._counted)
+        self._started = True
+        self.model._initial_epoch = None  # Keras would start every later fit there
 
     def on_train_end(self, logs=None):
-        """Removes the backup of a run that ended."""
-        for path in self._backups().values():
-            path.unlink()
+        self.model._initial_epoch = None
+        if not all(np.isfinite(ops.convert_to_numpy(v)).all() for v in self.model.weights):
+            warnings.warn(
+                f"training ends with weights that are not finite; the last sound state, if there "
+                f"is one, stays in {self.path}",
+                UserWarning,
+                stacklevel=2,
+            )
+            return
+        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty: the files of others stay
+            self.path.parent.rmdir()
+
+    def _variables(self):
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def _write(self, epoch):
+        arrays = [ops.convert_to_numpy(variable) for variable in self._variables()]
+        if not all(np.isfinite(array).all() for array in arrays):
+            return
+        counted, best = _callbacks_state(self.callbacks)
+        state = {
+            "epoch": epoch,
+            "python": random.getstate(),
+            "numpy": np.random.get_state(),  # noqa: NPY002
+            "callbacks": counted,
+        }
+        text = json.dumps(state, default=lambda array: array.tolist())
+        named = {f"variable {i}": array for i, array in enumerate(arrays)}
+        try:
+            write_atomically(
+                self.path, lambda file: np.savez(file, state=np.array(text), **named, **best)
+            )
+        except OSError as error:
+            raise OSError(
+                f"the state after epoch {epoch} cannot be written: {error.strerror or error} "
+                f"({self.path}); expected space and the right to write; an earlier backup is whole"
+            ) from error
 
 
-def _flush(path):
-    descriptor = os.open(path, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
+def _check_writable(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"not writable ({folder}); expected a folder for the backup")
+
+
+def _read(path):
+    """The state, the arrays of the variables, and the arrays of the callbacks, of a backup."""
+    try:
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in file.files}
+        state = json.loads(str(arrays.pop("state")))
+    except Exception as error:  # whatever a damaged zip can raise
+        raise ValueError(
+            f"damaged backup: {' '.join(str(error).split())[:200]} ({path}); expected a whole one; "
+            "try deleting it to start anew"
+        ) from error
+    variables = [array for name, array in arrays.items() if name.startswith("variable ")]
+    return state, variables, {k: v for k, v in arrays.items() if not k.startswith("variable ")}
+
+
+def _tuples(state):
+    return tuple(tuple(part) if isinstance(part, list) else part for part in state)
+
+
+def _callbacks_state(callbacks):
+    counted, best = [], {}
+    for i, callback in enumerate(callbacks):
+        values = {name: getattr(callback, name, None) for name in COUNTERS}
+        counted.append({name: np.asarray(v).item() for name, v in values.items() if v is not None})
+        weights = getattr(callback, "best_weights", None) or ()
+        best.update({f"best {i} {j}": np.asarray(array) for j, array in enumerate(weights)})
+    return counted, best
+
+
+def _restore_callbacks(callbacks, counted, best):
+    for i, (callback, values) in enumerate(zip(callbacks, counted, strict=True)):
+        for name, value in values.items():
+            setattr(callback, name, value)
+        weights = [array for name, array in best.items() if name.startswith(f"best {i} ")]
+        if weights:
+            callback.best_weights = weights

@@ -8,22 +8,26 @@ from kerasae.features import average_activation
 class AverageActivation(keras.callbacks.Callback):
     r"""Reports the mean activation of the codings over fixed rows after each epoch.
 
-    The logs, and so the history, get `average_activation`, the mean over the codings of
-
     $$\hat\rho_j = \frac{1}{n} \sum_{i=1}^{n} h_{ij}$$
 
+    The mean over the codings j goes to the logs as `average_activation`, and so to the history, the
+    progress bar and whatever callback stands later in the list. With a TensorBoard directory, it
+    is also written there as a scalar, and the rho_hat of all codings as a histogram.
+
     Args:
-        x: Rows in the user's units, shape (rows, *row_shape).
-        directory: Folder for TensorBoard, which gets the rho_hat of all codings as a histogram each
-            epoch; or None.
+        x: Rows in the user's units, shape (rows, *row_shape), the same every epoch.
+        directory: TensorBoard directory, or None. TensorFlow is imported only if one is given.
+
+    Raises:
+        ValueError: The rows do not fit the model, when training begins.
 
     Reference: Ng (2011), Sparse autoencoder, CS294A lecture notes.
 
     Example:
         >>> import numpy as np, kerasae
-        >>> model, x = kerasae.stacked_autoencoder((4,), (2,)), np.eye(4)
-        >>> history = model.fit(x, callbacks=[AverageActivation(x)], verbose=0).history
-        >>> len(history["average_activation"])
+        >>> model = kerasae.sparse_autoencoder((8,), 4)
+        >>> history = model.fit(np.eye(8), verbose=0, callbacks=[AverageActivation(np.eye(8))])
+        >>> len(history.history["average_activation"])
         1
     """
 
@@ -33,20 +37,25 @@ class AverageActivation(keras.callbacks.Callback):
         self.directory = directory
         self._writer = None
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Puts the mean activation into the logs."""
-        activation = average_activation(self.model, self.x)
-        if logs is not None:
-            logs["average_activation"] = activation.overall
+    def on_train_begin(self, logs=None):
+        self._rows = self.model.checked_rows(self.x, "AverageActivation")
         if self.directory is not None:
-            self._write(epoch, activation)
+            import tensorflow as tf  # noqa: PLC0415
 
-    def _write(self, epoch, activation):
-        import tensorflow as tf  # noqa: PLC0415
-
-        if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(self.directory))
-        with self._writer.as_default():
-            tf.summary.histogram("average activation", activation.per_coding, step=epoch)
-            tf.summary.scalar("average activation, overall", activation.overall, step=epoch)
-        self._writer.flush()
+
+    def on_epoch_end(self, epoch, logs=None):
+        rho_hat = average_activation(self.model, self._rows)
+        if logs is not None:
+            logs["average_activation"] = rho_hat.overall
+        if self._writer is not None:
+            import tensorflow as tf  # noqa: PLC0415
+
+            with self._writer.as_default(step=epoch):
+                tf.summary.scalar("average_activation", rho_hat.overall)
+                tf.summary.histogram("average_activation/codings", rho_hat.per_coding)
+            self._writer.flush()
+
+    def on_train_end(self, logs=None):
+        if self._writer is not None:
+            self._writer.close()

@@ -1,47 +1,81 @@
-"""A penalty that comes in slowly."""
+"""A penalty that comes in gently."""
 
 import keras
 
-from kerasae.door import check_count
+from kerasae.door import check_count, unknown
 
 
 class PenaltyWarmup(keras.callbacks.Callback):
-    r"""Raises the weight beta of every penalty from 0 to its value over the first epochs.
+    r"""Raises the weight of a penalty from 0 to its value over the first epochs.
 
-    In epoch e, counted from 0, the weight is
+    $$\beta_t = \beta \min(1, t / T)$$
 
-    $$\beta_e = \beta \min(1, e / \mathtt{epochs})$$
+    in epoch t, counted from 0, with `epochs` = T: epoch 0 trains without the penalty, epoch T is
+    the first under the whole of it. A model learns to reconstruct before it is asked for sparsity
+    or for a prior, which otherwise can switch codings off for good.
 
-    for each layer that has a variable `beta`, with the value beta that the layer was made with:
-    the model first learns to reconstruct, and is then bent towards sparsity or the prior. As the
-    weight follows from the epoch alone, a run that is resumed goes on with the right one.
+    Beta is the value that the layer was made with, as its `get_config()` has it, whatever its
+    variable holds by now. So a run that is killed in the warm-up, or a model that was saved in it,
+    goes on to the same value. When `fit` ends, early too, the variable holds beta.
 
     Args:
-        epochs: Epochs until the full weight, at least 1.
+        epochs: T, a whole number of at least 1.
+        layer: Name of the one layer to warm up; by default every layer that has a penalty's `beta`,
+            a scalar variable that is not trained, and a `beta` in its config. That of a
+            `KLSparsityRegularizer` is one, that of a `keras.layers.BatchNormalization` is not.
 
     Raises:
-        ValueError: `epochs` is not a whole number of at least 1, or no layer has a `beta`.
+        ValueError: `epochs` is not such a number, or the model has no such layer.
 
-    Reference: Bowman et al. (2016), Generating sentences from a continuous space, section 3.1.
+    Reference: Bowman et al. (2016), Generating sentences from a continuous space; Sønderby et al.
+    (2016), Ladder variational autoencoders.
 
     Example:
         >>> import numpy as np, kerasae
-        >>> model = kerasae.sparse_autoencoder((8,), 3, beta=0.4)
-        >>> warmup = PenaltyWarmup(epochs=4)
-        >>> history = model.fit(np.eye(8), epochs=2, callbacks=[warmup], verbose=0)
-        >>> round(float(model.encoder.layers[-1].beta), 3)
-        0.1
+        >>> model = kerasae.sparse_autoencoder((8,), 4, beta=0.5)
+        >>> history = model.fit(np.eye(8), epochs=3, verbose=0, callbacks=[PenaltyWarmup(2)])
+        >>> float(model.encoder.get_layer("sparsity").beta)
+        0.5
     """
 
-    def __init__(self, epochs):
+    def __init__(self, epochs, layer=None):
         super().__init__()
         check_count("epochs", epochs)
         self.epochs = epochs
+        self.layer = layer
+
+    def on_train_begin(self, logs=None):
+        penalized = [layer for layer in _walk(self.model) if _has_beta(layer)]
+        if not penalized:
+            raise ValueError(
+                "no layer with a beta (PenaltyWarmup); expected a KLSparsityRegularizer or another "
+                "penalty; try sparse_autoencoder"
+            )
+        chosen = [layer for layer in penalized if self.layer in (None, layer.name)]
+        if not chosen:
+            names = [layer.name for layer in penalized]
+            raise ValueError(unknown("layer with a beta", self.layer, names))
+        self._targets = [(layer.beta, layer.get_config()["beta"]) for layer in chosen]
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Sets the weights for this epoch."""
-        layers = [one for one in self.model._flatten_layers() if hasattr(one, "beta")]
-        if not layers:
-            raise ValueError("no layer has a beta; expected a sparse or variational autoencoder")
-        for layer in layers:
-            layer.beta.assign(layer.get_config()["beta"] * min(1, epoch / self.epochs))
+        self._assign(min(1.0, epoch / self.epochs))
+
+    def on_train_end(self, logs=None):
+        self._assign(1.0)
+
+    def _assign(self, share):
+        for variable, target in self._targets:
+            variable.assign(share * target)
+
+
+def _walk(layer):
+    yield layer
+    for part in getattr(layer, "layers", ()):
+        yield from _walk(part)
+
+
+def _has_beta(layer):
+    beta = getattr(layer, "beta", None)
+    if not isinstance(beta, keras.Variable) or beta.trainable or tuple(beta.shape):
+        return False
+    return "beta" in layer.get_config()

@@ -1,41 +1,45 @@
-"""Pictures of fixed rows while a model learns to reconstruct them."""
+"""Pictures of what a model makes of a few rows, while it learns."""
 
 import io
-import os
 from pathlib import Path
 
 import keras
 from keras import ops
 
 from kerasae import plots
+from kerasae.callbacks.atomic_file import write_atomically
 from kerasae.door import check_count
 from kerasae.layers.scaling import scale, unscale
 
 
 class ReconstructionGallery(keras.callbacks.Callback):
-    """Draws fixed rows beside their reconstructions every few epochs.
+    """Draws fixed rows and their reconstructions every few epochs, and after the last.
 
-    Where the encoder corrupts its inputs, the rows are corrupted once, at the start, and the
-    pictures show original, corrupted and the reconstruction of the corrupted rows. The noise of the
-    training itself stays what it would be without pictures.
+    Where the encoder has a layer with a `corrupt` method, the rows are drawn three times: original,
+    corrupted, and the reconstruction of the corrupted. The corruption is the same in every picture
+    and is drawn from a copy of the layer, so that training goes on as without the gallery. The
+    files are called `epoch_0010.png` after epoch 10 and appear whole or not at all.
 
     Args:
-        x: Rows in the user's units, shape (rows, columns); ten at most are legible.
-        directory: Folder of the pictures, `epoch_0010.png` after the tenth epoch; made if need be.
-        every: Epochs from one picture to the next.
-        image_shape: (height, width) of the image that a row holds; None draws curves.
-        tensorboard: Folder for TensorBoard, which gets the same pictures; or None.
+        x: Rows in the user's units, shape (rows, *row_shape); ten at most are legible.
+        directory: Folder of the pictures; made if need be.
+        every: Epochs from one picture to the next, a whole number of at least 1.
+        image_shape: (height, width) of the image that a row holds; None draws a row as a curve over
+            its columns.
+        tensorboard: TensorBoard directory for the same pictures, or None. TensorFlow is imported
+            only if one is given.
 
     Raises:
-        ValueError: `every` is not a whole number of at least 1.
+        ValueError: `every` is not such a number, or the rows do not fit the model.
+        OSError: The disk is full or not writable.
 
     Example:
         >>> import tempfile, numpy as np, kerasae
-        >>> model, x = kerasae.stacked_autoencoder((4,), (2,)), np.eye(4)
-        >>> gallery = ReconstructionGallery(x, tempfile.mkdtemp(), every=1)
-        >>> history = model.fit(x, callbacks=[gallery], verbose=0)
+        >>> model = kerasae.denoising_autoencoder((8,), 4)
+        >>> gallery = ReconstructionGallery(np.eye(8), tempfile.mkdtemp(), image_shape=(2, 4))
+        >>> history = model.fit(np.eye(8), epochs=2, verbose=0, callbacks=[gallery])
         >>> [path.name for path in gallery.directory.iterdir()]
-        ['epoch_0001.png']
+        ['epoch_0002.png']
     """
 
     def __init__(self, x, directory, every=10, image_shape=None, tensorboard=None):
@@ -46,49 +50,58 @@ class ReconstructionGallery(keras.callbacks.Callback):
         self.every = every
         self.image_shape = image_shape
         self.tensorboard = tensorboard
-        self._corrupted = self._writer = None
+        self._writer = None
 
     def on_train_begin(self, logs=None):
-        """Draws the corruption that all pictures share."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        model = self.model
-        self.x = model.checked_rows(self.x, "x")
-        layer = next((one for one in model.encoder.layers if hasattr(one, "corrupt")), None)
-        if layer is not None:
-            state = ops.convert_to_numpy(layer.seed_generator.state)
-            noisy = layer.corrupt(scale(model.scaler, self.x))
-            layer.seed_generator.state.assign(state)
-            self._corrupted = ops.convert_to_numpy(unscale(model.scaler, noisy))
+        self._originals = self.model.checked_rows(self.x, "ReconstructionGallery")
+        self._corrupted = _corrupted(self.model, self._originals)
+        if self.tensorboard is not None:
+            import tensorflow as tf  # noqa: PLC0415
+
+            self._writer = tf.summary.create_file_writer(str(self.tensorboard))
 
     def on_epoch_end(self, epoch, logs=None):
-        """Draws the picture of every `every`-th epoch."""
-        if (epoch + 1) % self.every:
+        done = epoch + 1
+        if done % self.every and done != self.params.get("epochs"):
             return
+        buffer = io.BytesIO()
+        self._figure().savefig(buffer, format="png", dpi=120)
+        path = self.directory / f"epoch_{done:04}.png"
+        write_atomically(path, lambda file: file.write(buffer.getvalue()))
+        if self._writer is not None:
+            import tensorflow as tf  # noqa: PLC0415
+
+            image = tf.io.decode_png(buffer.getvalue(), channels=3)
+            with self._writer.as_default(step=epoch):
+                tf.summary.image("reconstructions", image[None])
+            self._writer.flush()
+
+    def on_train_end(self, logs=None):
+        if self._writer is not None:
+            self._writer.close()
+
+    def _figure(self):
         if self._corrupted is None:
-            figure = plots.reconstructions(
-                self.x, self.model.reconstruct(self.x), image_shape=self.image_shape
-            )
+            rows = [self._originals, self.model.reconstruct(self._originals)]
         else:
-            figure = plots.corrupted_triples(
-                self.x,
-                self._corrupted,
-                self.model.reconstruct(self._corrupted),
-                image_shape=self.image_shape,
-            )
-        picture = io.BytesIO()
-        figure.savefig(picture, dpi=120, format="png")
-        final = self.directory / f"epoch_{epoch + 1:04}.png"
-        beside = final.with_name(f".{final.name}.{os.getpid()}")
-        beside.write_bytes(picture.getvalue())
-        beside.replace(final)
-        if self.tensorboard is not None:
-            self._write(epoch, picture.getvalue())
+            rows = [self._originals, self._corrupted, self.model.reconstruct(self._corrupted)]
+        if self.image_shape is None:
+            # Columns of a table have units of their own: only their scaled values share an axis.
+            rows = [ops.convert_to_numpy(scale(self.model.scaler, part)) for part in rows]
+        draw = plots.reconstructions if self._corrupted is None else plots.corrupted_triples
+        return draw(*rows, self.image_shape)
 
-    def _write(self, epoch, picture):
-        import tensorflow as tf  # noqa: PLC0415
 
-        if self._writer is None:
-            self._writer = tf.summary.create_file_writer(str(self.tensorboard))
-        with self._writer.as_default():
-            tf.summary.image("reconstructions", tf.io.decode_png(picture)[None], step=epoch)
-        self._writer.flush()
+def _corrupted(model, rows):
+    """The rows as a copy of the model's corruption leaves them, or None if it has none."""
+    layers = [layer for layer in model.encoder.layers if hasattr(layer, "corrupt")]
+    if not layers:
+        return None
+    scaled = scale(model.scaler, rows)
+    for layer in layers:
+        # A copy with a seed of its own: drawing from the layer would move its seed on.
+        config = layer.get_config()
+        scaled = layer.from_config({**config, **({"seed": 0} if "seed" in config else {})}).corrupt(
+            scaled
+        )
+    return ops.convert_to_numpy(unscale(model.scaler, scaled))

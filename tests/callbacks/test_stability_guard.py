@@ -1,0 +1,210 @@
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from keras.callbacks import LambdaCallback
+
+import kerasae
+from kerasae.callbacks import AtomicBackup, DivergedError, StabilityGuard
+
+
+def rising_rate(model, from_epoch):
+    """A learning rate that rises a hundredfold an epoch once the loss has fallen a little."""
+
+    def raise_rate(epoch, logs=None):
+        if epoch >= from_epoch:
+            model.optimizer.learning_rate = 1e3 * 100 ** (epoch - from_epoch)
+
+    return LambdaCallback(on_epoch_begin=raise_rate)
+
+
+def recorder(model, variables):
+    """A callback that keeps all variables as each epoch begins."""
+    seen = []
+    return seen, LambdaCallback(on_epoch_begin=lambda epoch, logs: seen.append(variables(model)))
+
+
+def diverge(model, x, callbacks=(), guard=None, **arguments):
+    with pytest.raises(DivergedError) as raised:
+        model.fit(
+            x,
+            shuffle=False,
+            verbose=0,
+            callbacks=[guard or StabilityGuard(), *callbacks],
+            **arguments,
+        )
+    return raised.value
+
+
+@pytest.mark.parametrize("compiled", [{}, {"steps_per_execution": 3, "jit_compile": True}])
+def test_a_rate_that_is_too_high_stops_fit_and_brings_the_epochs_first_weights_back(
+    make, x, variables, compiled
+):
+    model = make(keras.optimizers.SGD(0.1, momentum=0.9), **compiled)
+    seen, record = recorder(model, variables)
+    error = diverge(model, x, [record, rising_rate(model, 2)], epochs=10)
+    assert error.epoch >= 2
+    assert len(seen) == error.epoch + 1
+    names = [v.path for v in [*model.variables, *model.optimizer.variables]]
+    for name, before, after in zip(names, seen[-1], variables(model), strict=True):
+        if "seed" not in name:
+            np.testing.assert_array_equal(before, after, err_msg=name)
+    assert len(model.history.history["loss"]) == error.epoch
+    assert np.isfinite(model.history.history["loss"]).all()
+    assert f"(epoch {error.epoch + 1}" in str(error)
+    assert f"the weights are back at the start of epoch {error.epoch + 1}" in str(error)
+    rate = 1e3 * 100 ** (error.epoch - 2)
+    assert f"likely a learning rate of {rate:.2g} that is too high; try" in str(error)
+    assert "RangeScaling" in str(error)
+    model.check_weights()
+    # All is sound again, the momentum too: fit goes on where it was.
+    model.optimizer.learning_rate = 0.1
+    later = model.fit(x, epochs=2, verbose=0, callbacks=[StabilityGuard()]).history["loss"]
+    assert later[-1] < model.evaluate(np.zeros_like(x), verbose=0, return_dict=True)["loss"] + 1
+
+
+class Rows(keras.utils.PyDataset):
+    """Batches of 20 rows, one of which is spoilt in the epochs from one on."""
+
+    def __init__(self, x, batch, value, from_epoch=0):
+        super().__init__()
+        self.x, self.batch, self.value = x, batch, value
+        self.epoch, self.from_epoch = 0, from_epoch
+
+    def __len__(self):
+        return len(self.x) // 20
+
+    def on_epoch_end(self):
+        self.epoch += 1
+
+    def __getitem__(self, i):
+        rows = self.x[20 * i : 20 * (i + 1)].copy()
+        if i == self.batch and self.epoch >= self.from_epoch:
+            rows[3, 5] = self.value
+        return rows, rows
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+def test_a_bad_batch_is_named(make, x, value):
+    error = diverge(make(), Rows(x, 6, value), epochs=3)
+    assert (error.epoch, error.batch) == (0, 6)
+    assert "(epoch 1, batch 7); the weights are back" in str(error)
+    assert "likely rows that are NaN, infinite or far too large, or a learning" in str(error)
+
+
+def test_the_batches_of_one_execution_are_named_together(make, x):
+    error = diverge(make(steps_per_execution=4), Rows(x, 9, np.nan), epochs=3)
+    assert "batches 9 to 10" in str(error)
+    error = diverge(make(steps_per_execution=4), Rows(x, 6, np.nan), epochs=3)
+    assert "batches 5 to 8" in str(error)
+
+
+def spoil(model, value, epoch):
+    """A callback that spoils a weight at the end of an epoch, after the last loss was taken."""
+
+    def assign(now, logs):
+        if now == epoch:
+            kernel = model.trainable_weights[0]
+            kernel.assign(ops.full(kernel.shape, value))
+
+    return LambdaCallback(on_epoch_end=assign)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 50000.0])
+def test_weights_are_looked_at_as_well_as_the_loss(make, x, variables, value):
+    model = make()
+    seen, record = recorder(model, variables)
+    with pytest.raises(DivergedError, match=rf"largest weight is {value:.6g} \(epoch 2\)"):
+        model.fit(
+            x, epochs=3, verbose=0, callbacks=[record, spoil(model, value, 1), StabilityGuard()]
+        )
+    np.testing.assert_array_equal(model.trainable_weights[0], seen[1][1])
+
+
+def test_weights_may_grow_as_large_as_the_rows(x):
+    model = kerasae.stacked_autoencoder((64,), (8,))
+    model.compile(keras.optimizers.Adam(1000.0))
+    history = model.fit(1e6 * x, epochs=10, verbose=0, callbacks=[StabilityGuard()]).history
+    assert np.abs(np.array(model.trainable_weights[-1])).max() > 1e4
+    assert history["loss"][-1] < history["loss"][0]
+
+
+def test_an_explosion_is_seen_before_infinity_and_growth_says_from_where(make, x):
+    calm, wild = make(keras.optimizers.SGD(0.5)), make(keras.optimizers.SGD(60.0))
+    calm.fit(x, epochs=2, verbose=0, callbacks=[StabilityGuard(2.0)])
+    error = diverge(wild, x, guard=StabilityGuard(2.0), epochs=20)
+    assert math.isfinite(float(error.what.split()[-1]))
+    with pytest.raises(ValueError, match="growth"):
+        StabilityGuard(1.0)
+    with pytest.raises(ValueError, match="growth"):
+        StabilityGuard(math.nan)
+
+
+def test_infinite_growth_lets_everything_finite_pass(make, x):
+    model = make(keras.optimizers.SGD(60.0))
+    error = diverge(model, x, guard=StabilityGuard(math.inf), epochs=20)
+    assert error.what.split()[-1] in ("nan", "inf")
+
+
+def test_a_broken_validation_loss_stops_too(make, x):
+    bad = Rows(x, 0, np.nan)
+    error = diverge(make(), x, validation_data=bad, epochs=2)
+    assert error.what == "validation loss is nan"
+    assert str(error).endswith("try looking at the validation rows")
+
+
+def test_a_model_that_is_broken_before_is_refused(make, x):
+    model = make()
+    model.trainable_weights[0].assign(ops.full(model.trainable_weights[0].shape, math.nan))
+    assert "not finite before training" in diverge(model, x).what
+
+
+def test_a_sound_training_goes_on_as_without_it(make, x, assert_same):
+    plain, watched = make(), make()
+    plain.fit(x, epochs=3, shuffle=False, verbose=0)
+    watched.fit(x, epochs=3, shuffle=False, verbose=0, callbacks=[StabilityGuard()])
+    assert_same(plain, watched)
+
+
+def test_a_backup_beside_it_keeps_the_last_sound_epoch(make, x, tmp_path):
+    model = make()
+    error = diverge(model, Rows(x, 6, np.nan, from_epoch=2), [AtomicBackup(tmp_path)], epochs=5)
+    with np.load(tmp_path / "backup.npz") as file:
+        assert json.loads(str(file["state"]))["epoch"] == error.epoch
+    resumed = make()
+    resumed.fit(x, epochs=5, shuffle=False, verbose=0, callbacks=[AtomicBackup(tmp_path)])
+    resumed.check_weights()
+    assert resumed.history.epoch == list(range(error.epoch, 5))
+
+
+def test_half_precision_is_among_the_remedies(make, x):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        error = diverge(make(), Rows(x, 6, np.nan), epochs=3)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert "try looking at these rows, then a learning rate" in str(error)
+    assert "mixed_bfloat16" in str(error)
+
+
+@pytest.mark.tensorflow
+def test_a_sweep_records_the_cause_and_goes_on(x, tmp_path):
+    import keras_tuner
+
+    def build(choices):
+        model = kerasae.stacked_autoencoder((64,), (8,))
+        model.compile(keras.optimizers.SGD(choices.Choice("rate", [1e6, 0.1])))
+        return model
+
+    tuner = keras_tuner.GridSearch(
+        build, keras_tuner.Objective("val_mse", "min"), directory=tmp_path, project_name="sweep"
+    )
+    tuner.search(x, validation_data=x, epochs=3, verbose=0, callbacks=[StabilityGuard()])
+    trials = {t.hyperparameters.get("rate"): t for t in tuner.oracle.trials.values()}
+    assert trials[0.1].status == "COMPLETED"
+    assert trials[1e6].status == "FAILED"
+    assert "likely a learning rate of 1e+06 that is too high" in trials[1e6].message
+    assert tuner.get_best_hyperparameters()[0].get("rate") == 0.1

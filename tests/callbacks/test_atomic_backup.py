@@ -87,6 +87,8 @@ def stored_epoch(folder):
         return json.loads(str(file["state"]))["epoch"]
 
 
+# Once is enough: what is written to disk, and when, is no matter of the backend.
+@pytest.mark.tensorflow
 def test_killed_in_every_stage_of_writing_it_ends_as_if_it_had_not_been(run_python, tmp_path):
     with ThreadPoolExecutor(1) as pool:
         uninterrupted = pool.submit(run_python, TRAIN, "", "")

@@ -1,6 +1,7 @@
 """Anomalies: scores, thresholds and p-values of rows, and training without the worst ones."""
 
 import re
+import warnings
 from typing import NamedTuple
 
 import keras
@@ -202,6 +203,18 @@ def trim_and_refit(model, x, quantile=0.75, **fit_arguments):
     errors = model.reconstruction_error(x)
     cutoff = float(np.quantile(errors, quantile))
     kept = errors <= cutoff
-    fresh = model.fresh_copy(x[kept])
+    fresh = _untrained_copy(model, x[kept])
     fresh.fit(x[kept], **fit_arguments)
     return Trimmed(fresh, kept, errors, cutoff)
+
+
+def _untrained_copy(model, x):
+    """A model of the same parts, compiled alike, its scaler adapted to x and its weights drawn."""
+    with warnings.catch_warnings():
+        # The copy's scaler has seen no rows yet, and seems to hold constant columns.
+        warnings.simplefilter("ignore", UserWarning)
+        copy = type(model).from_config(model.get_config())
+    if hasattr(copy.scaler, "adapt"):
+        copy.scaler.adapt(x)
+    copy.compile_from_config(model.get_compile_config())
+    return copy

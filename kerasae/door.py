@@ -1,6 +1,7 @@
 """The door: what may come in, and the words for what may not."""
 
 import difflib
+import math
 import warnings
 
 import numpy as np
@@ -81,7 +82,8 @@ def as_rows(x, row_shape=None, columns=None, where="x"):
 
     Args:
         x: Array, nested list, tensor or DataFrame of shape (rows, ...).
-        row_shape: Shape that each row must have, or None for any.
+        row_shape: Shape that each row must have, or None for any. Rows of as many values become
+            images, `(height, width, channels)`, where that is the shape.
         columns: Names that each column must have, or None. A DataFrame is brought into their
             order; a missing one is an error, an extra one a warning.
         where: What the messages call `x`.
@@ -111,6 +113,9 @@ def as_rows(x, row_shape=None, columns=None, where="x"):
             f"shape {rows.shape} ({where}); expected at least one row and one column, as "
             f"(rows, {_shape(row_shape)}); try x.reshape(1, -1) for a single row"
         )
+    if row_shape is not None and len(row_shape) == 3 and rows[0].size == math.prod(row_shape):
+        # Images may come flat, or without their single channel.
+        rows = rows.reshape(len(rows), *row_shape)
     if row_shape is not None and rows.shape[1:] != tuple(row_shape):
         raise ValueError(
             f"rows of shape {rows.shape[1:]} ({where}); expected {tuple(row_shape)}; try the "

@@ -79,7 +79,9 @@ def deep_features(model, x, layer="codings", batch_size=256, verbose=0):
         return model.encode(x, batch_size=batch_size, verbose=verbose)
     function = _layer_function(model, layer)
     rows = model.checked_rows(x, "x")
-    return model.streams.run(f"layer {layer}", function, rows, batch_size, verbose)
+    return model.streams.run(
+        f"layer {layer}", function, rows, batch_size=batch_size, verbose=verbose
+    )
 
 
 def _layer_function(model, name):

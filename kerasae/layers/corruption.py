@@ -3,18 +3,14 @@
 import keras
 from keras import ops
 
+from kerasae.layers.seeded import SeededLayer
 
-class _Corruption(keras.layers.Layer):
-    """The identity at inference; `corrupt(x)` in training, with a seed state that is saved.
 
-    Keras leaves the state of a `SeedGenerator` out of saved weights, so that a resumed run would
-    repeat the noise it has already seen. Here it is written with them.
-    """
+class _Corruption(SeededLayer):
+    """The identity at inference; `corrupt(x)` in training."""
 
     def __init__(self, seed, **kwargs):
-        super().__init__(autocast=False, **kwargs)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        super().__init__(seed, **kwargs)
         self.built = True
 
     def call(self, inputs, training=False):
@@ -22,12 +18,6 @@ class _Corruption(keras.layers.Layer):
 
     def compute_output_spec(self, inputs, training=False):
         return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
-
-    def save_own_variables(self, store):
-        store["seed_state"] = ops.convert_to_numpy(self.seed_generator.state)
-
-    def load_own_variables(self, store):
-        self.seed_generator.state.assign(store["seed_state"])
 
     def _selected(self, x, rate):
         """A random mask, true for a fraction `rate` of the entries of `x`."""

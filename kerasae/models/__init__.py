@@ -1,17 +1,34 @@
 """Autoencoders: the base model and the zoo of builders."""
 
 from kerasae.models.autoencoder import Autoencoder
+from kerasae.models.contractive import ContractiveAutoencoder
+from kerasae.models.stacks import conv_stack, dense_stack
 from kerasae.models.zoo import (
     ZOO,
+    adversarial_autoencoder,
+    contractive_autoencoder,
+    convolutional_autoencoder,
     denoising_autoencoder,
+    k_sparse_autoencoder,
     sparse_autoencoder,
     stacked_autoencoder,
+    variational_autoencoder,
+    winner_take_all_autoencoder,
 )
 
 __all__ = [
     "ZOO",
     "Autoencoder",
+    "ContractiveAutoencoder",
+    "adversarial_autoencoder",
+    "contractive_autoencoder",
+    "conv_stack",
+    "convolutional_autoencoder",
     "denoising_autoencoder",
+    "dense_stack",
+    "k_sparse_autoencoder",
     "sparse_autoencoder",
     "stacked_autoencoder",
+    "variational_autoencoder",
+    "winner_take_all_autoencoder",
 ]

@@ -1,13 +1,12 @@
 """The one base model: rows in, the same rows out, in the user's own units."""
 
-import warnings
-
 import keras
 from keras import ops
 
-from kerasae.door import as_rows
+from kerasae.door import as_rows, check_count
 from kerasae.layers.calibration import AnomalyCalibration, row_mean
 from kerasae.layers.scaling import check_scaler, scale, unscale
+from kerasae.layers.tied import TiedDense
 from kerasae.models.checked import CheckedModel
 from kerasae.models.stream import Streams
 
@@ -31,6 +30,7 @@ class Autoencoder(CheckedModel):
             `keras.layers.Rescaling`; None where the rows are scaled already.
         columns: Names of the columns, or None. A DataFrame given to `fit` sets them; from then on
             a DataFrame's columns are matched by name.
+        loss: What `compile` takes where no loss is given: a name or a `keras.losses.Loss`.
         **kwargs: Name and other arguments of `keras.Model`.
 
     Raises:
@@ -52,7 +52,7 @@ class Autoencoder(CheckedModel):
         ((8, 2), (8, 8))
     """
 
-    def __init__(self, encoder, decoder, scaler=None, columns=None, **kwargs):
+    def __init__(self, encoder, decoder, scaler=None, columns=None, loss="mse", **kwargs):
         # float32 under every dtype policy; the layers inside follow the policy themselves.
         super().__init__(**{**kwargs, "dtype": "float32"})
         if encoder.input_shape[1:] != decoder.output_shape[1:]:
@@ -65,6 +65,10 @@ class Autoencoder(CheckedModel):
         self.decoder = decoder
         self.scaler = scaler
         self.columns = None if columns is None else tuple(map(str, columns))
+        self.default_loss = loss
+        for layer in decoder.layers:
+            if isinstance(layer, TiedDense):
+                layer.tie(encoder.get_layer(layer.tied_to))
         self.anomaly = AnomalyCalibration(name="anomaly")
         self.streams = Streams(self)
         self.build(encoder.input_shape)
@@ -93,6 +97,10 @@ class Autoencoder(CheckedModel):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss on the scaled values, against the clean input where `y` is None."""
+        if training:
+            # Here and not in the layers' call: on JAX a metric can only be updated here.
+            for layer in self._reporting:
+                layer.report()
         y, y_pred = self._scaled_pair(x, y, y_pred)
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
@@ -100,6 +108,10 @@ class Autoencoder(CheckedModel):
         """The metrics on the scaled values, against the clean input where `y` is None."""
         y, y_pred = self._scaled_pair(x, y, y_pred)
         return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    @property
+    def _reporting(self):
+        return [layer for layer in self.encoder.layers if hasattr(layer, "report")]
 
     def _scaled_pair(self, x, y, y_pred):
         return scale(self.scaler, x if y is None else y), scale(self.scaler, y_pred)
@@ -152,9 +164,39 @@ class Autoencoder(CheckedModel):
             float32 array of shape (rows, *row_shape).
         """
         codings = as_rows(codings, self.decoder.input_shape[1:], where="codings")
-        return self.streams.run(
-            "decode", lambda h: unscale(self.scaler, self.decoder(h)), codings, **kwargs
-        )
+        return self.streams.run("decode", self.reconstruction_of, codings, **kwargs)
+
+    def reconstruction_of(self, codings):
+        """Rows in the user's units from a tensor of codings, for compiled functions."""
+        return unscale(self.scaler, self.decoder(codings))
+
+    @property
+    def prior(self):
+        """The `Prior` of the codings, or None where they have none."""
+        priors = [layer.prior for layer in self.encoder.layers if hasattr(layer, "prior")]
+        return priors[-1] if priors else None
+
+    def generate(self, n, seed=None, **kwargs):
+        """New rows, decoded from draws of the prior of the codings.
+
+        Args:
+            n: How many, at least 1.
+            seed: Integer, or None for a random one; the same seed gives the same rows.
+            **kwargs: `batch_size` and `verbose`, as in `Streams.run`.
+
+        Returns:
+            float32 array of shape (n, *row_shape), in the user's units.
+
+        Raises:
+            ValueError: The codings have no prior.
+        """
+        check_count("n", n)
+        if self.prior is None:
+            raise ValueError(
+                f"no prior of the codings ({self.name}); expected a variational or an adversarial "
+                "autoencoder to generate rows; try decode for codings of your own"
+            )
+        return self.decode(self.prior.sample(n, seed), **kwargs)
 
     def reconstruction_error(self, x, per_feature=False, **kwargs):
         """Squared error on the scaled values.
@@ -184,30 +226,13 @@ class Autoencoder(CheckedModel):
         self.anomaly.load_own_variables(state)
         self.streams.forget("anomaly_score")
 
-    def fresh_copy(self, x):
-        """An untrained model of the same parts, compiled alike.
-
-        Args:
-            x: Rows that a scaler with `adapt` is adapted to.
-
-        Returns:
-            The new model; its weights are drawn anew.
-        """
-        with warnings.catch_warnings():
-            # The copy's scaler has seen no rows yet, and seems to hold constant columns.
-            warnings.simplefilter("ignore", UserWarning)
-            copy = type(self).from_config(self.get_config())
-        if hasattr(copy.scaler, "adapt"):
-            copy.scaler.adapt(x)
-        copy.compile_from_config(self.get_compile_config())
-        return copy
-
     def get_config(self):
-        """The three parts and the column names."""
+        """The three parts, the column names and the loss."""
         parts = {"encoder": self.encoder, "decoder": self.decoder, "scaler": self.scaler}
         config = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
         columns = None if self.columns is None else list(self.columns)
-        return {"name": self.name, "columns": columns, **config}
+        loss = keras.saving.serialize_keras_object(self.default_loss)
+        return {"name": self.name, "columns": columns, "loss": loss, **config}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
@@ -216,4 +241,7 @@ class Autoencoder(CheckedModel):
             name: keras.saving.deserialize_keras_object(config[name], custom_objects)
             for name in ("encoder", "decoder", "scaler")
         }
+        loss = config.get("loss", "mse")
+        if isinstance(loss, dict):
+            parts["loss"] = keras.saving.deserialize_keras_object(loss, custom_objects)
         return cls(**{**config, **parts})

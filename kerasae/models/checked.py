@@ -16,18 +16,18 @@ class CheckedModel(keras.Model):
     """Keras's `compile`, `fit`, `evaluate` and `predict` behind a door.
 
     Keras trains on NaN, infinite and empty data and takes `batch_size=0` without a word. A subclass
-    has `row_shape`, `scaler`, `columns` and `use_calibration`. Datasets and generators pass
-    unchecked.
+    has `row_shape`, `scaler`, `columns`, `default_loss` and `use_calibration`. Datasets and
+    generators pass unchecked.
     """
 
     def compile(
-        self, optimizer="adam", loss="mse", *, metrics=None, weighted_metrics=("mse",), **kwargs
+        self, optimizer="adam", loss=None, *, metrics=None, weighted_metrics=("mse",), **kwargs
     ):
         """Keras's `compile`, with defaults that are right for an autoencoder.
 
         Args:
             optimizer: Name or optimizer.
-            loss: Loss between scaled rows.
+            loss: Loss between scaled rows; by default the model's own, for which it was built.
             metrics: Metrics without sample weights.
             weighted_metrics: Metrics with sample weights; `mse` is reported by `evaluate` and is
                 what to compare models by, as the loss may contain penalties.
@@ -44,7 +44,7 @@ class CheckedModel(keras.Model):
             )
         super().compile(
             optimizer,
-            loss,
+            self.default_loss if loss is None else loss,
             metrics=metrics,
             weighted_metrics=list(weighted_metrics or ()),
             **kwargs,
@@ -66,7 +66,13 @@ class CheckedModel(keras.Model):
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self, *args, **kwargs):
         """Keras's `evaluate`, with the rows checked first; `evaluate(x)` alone serves."""
-        return super().evaluate(**self._checked(keras.Model.evaluate, args, kwargs))
+        answer = super().evaluate(**self._checked(keras.Model.evaluate, args, kwargs))
+        if not isinstance(answer, dict):
+            return answer
+        # What layers report is of training: elsewhere the metric is empty, and no 0.
+        own = {metric.name for metric in self._get_own_metrics()}
+        reported = {metric.name for metric in self.metrics} - own
+        return {name: value for name, value in answer.items() if name not in reported}
 
     @functools.wraps(keras.Model.predict)
     def predict(self, *args, **kwargs):

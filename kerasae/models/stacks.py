@@ -1,51 +1,191 @@
-"""Encoder and decoder stacks."""
+"""Encoder and decoder stacks: dense for rows of columns, convolutional for images."""
+
+import math
 
 import keras
 
-
-def dense_encoder(input_shape, hidden_units, *, activation, corruption=None, bottleneck=None):
-    """The half of a stack that leads to the codings.
-
-    Args:
-        input_shape: Shape of one row, `(columns,)`.
-        hidden_units: Widths of the layers, the codings' last.
-        activation: Name of a Keras activation, or a callable, for every layer.
-        corruption: Layer that stands before the first, or None.
-        bottleneck: Layer that stands after the last, or None.
-
-    Returns:
-        A `keras.Sequential` named encoder, with layers hidden_1, hidden_2, ..., codings.
-    """
-    names = [f"hidden_{i}" for i in range(1, len(hidden_units))] + ["codings"]
-    layers = [
-        keras.layers.Dense(units, activation=activation, name=name)
-        for units, name in zip(hidden_units, names, strict=True)
-    ]
-    before = [] if corruption is None else [corruption]
-    after = [] if bottleneck is None else [bottleneck]
-    return keras.Sequential([keras.Input(input_shape), *before, *layers, *after], name="encoder")
+from kerasae.layers.tied import TiedDense
 
 
-def dense_decoder(input_shape, hidden_units, *, activation, output_activation):
-    """The mirror image of `dense_encoder`; its layers count on from there.
+def dense_stack(
+    input_shape,
+    hidden_units,
+    *,
+    activation="tanh",
+    output_activation="linear",
+    codings_activation=None,
+    corruption=None,
+    codings=None,
+    bottleneck=None,
+    gate=None,
+    tied=False,
+):
+    """Dense layers that lead to the codings, and their mirror image.
 
     Args:
         input_shape: Shape of one row, `(columns,)`.
         hidden_units: Widths of the encoder's layers, the codings' last.
-        activation: Activation of the hidden layers.
-        output_activation: Activation of the last layer, which has the width of the input.
+        activation: Name of a Keras activation, or a callable, for every hidden layer.
+        output_activation: The same for the last layer, which has the width of the input.
+        codings_activation: The same for the codings, or None for that of the hidden layers.
+        corruption: Layer that stands before the first, or None.
+        codings: Layer that gives the codings instead of a dense one, or None.
+        bottleneck: Layer that stands after the codings, the encoder's last, or None.
+        gate: Layer that the decoder begins with, or None.
+        tied: Whether the decoder's kernels are the encoder's, transposed: `TiedDense`.
 
     Returns:
-        A `keras.Sequential` named decoder, with layers hidden_n, ..., and output in float32.
+        Two `keras.Sequential`: the encoder, with layers hidden_1, hidden_2, ..., codings, and the
+        decoder, whose layers count on from there, and whose output is float32.
+
+    Raises:
+        ValueError: The rows are no rows of columns, or `tied` goes with a `codings` layer.
     """
-    *widths, codings = hidden_units
+    if len(input_shape) != 1:
+        raise ValueError(
+            "A dense stack takes rows of columns; flatten images first. "
+            f"Received: input_shape={input_shape}"
+        )
+    if tied and codings is not None:
+        raise ValueError(
+            f"Only dense codings can be tied. Received: tied=True, codings={codings.name}"
+        )
+    *widths, last = hidden_units
     depth = len(widths)
     hidden = [
-        keras.layers.Dense(units, activation=activation, name=f"hidden_{depth + 1 + i}")
-        for i, units in enumerate(reversed(widths), start=1)
+        keras.layers.Dense(units, activation=activation, name=f"hidden_{i}")
+        for i, units in enumerate(widths, start=1)
+    ]
+    if codings is None:
+        codings = keras.layers.Dense(
+            last, activation=codings_activation or activation, name="codings"
+        )
+    encoder = _sequential("encoder", input_shape, corruption, *hidden, codings, bottleneck)
+
+    def mirrored(i, **arguments):
+        """The decoder's layer that leads back to the input of the encoder's layer i, from 0."""
+        units = [*input_shape, *widths][i]
+        partner = f"hidden_{i + 1}" if i < depth else "codings"
+        dense = keras.layers.Dense if not tied else TiedDense
+        return dense(units, **arguments, **({"tied_to": partner} if tied else {}))
+
+    back = [
+        mirrored(i, activation=activation, name=f"hidden_{2 * depth + 1 - i}")
+        for i in range(depth, 0, -1)
     ]
     # float32 under every dtype policy: the error is the difference of two close numbers.
-    output = keras.layers.Dense(
-        input_shape[0], activation=output_activation, dtype="float32", name="output"
+    output = mirrored(0, activation=output_activation, dtype="float32", name="output")
+    return encoder, _sequential("decoder", encoder.output_shape[1:], gate, *back, output)
+
+
+def conv_stack(
+    input_shape,
+    hidden_units,
+    *,
+    activation="tanh",
+    output_activation="linear",
+    codings_activation=None,
+    corruption=None,
+    codings=None,
+    bottleneck=None,
+    gate=None,
+    kernel_size=3,
+    strides=2,
+    maps=False,
+):
+    """Convolutions that lead to the codings, and transposed ones that lead back.
+
+    Each convolution divides height and width by `strides`, where Masci et al. pool. The codings are
+    a dense layer over the last feature maps, or, with `maps`, feature maps themselves.
+
+    Args:
+        input_shape: Shape of one row, `(height, width, channels)`.
+        hidden_units: Filters of the convolutions, then the number of codings; with `maps` the
+            filters of every convolution, the codings' last.
+        activation: Name of a Keras activation, or a callable, for every hidden layer.
+        output_activation: The same for the last layer, which has the channels of the input.
+        codings_activation: The same for the codings, or None for that of the hidden layers.
+        corruption: Layer that stands before the first, or None.
+        codings: Layer that gives the codings instead of a dense one, or None; not with `maps`.
+        bottleneck: Layer that stands after the codings, the encoder's last, or None.
+        gate: Layer that the decoder begins with, or None.
+        kernel_size: Height and width of the kernels, at least 1.
+        strides: By how much each convolution divides height and width, at least 1.
+        maps: Whether the codings are feature maps.
+
+    Returns:
+        Two `keras.Sequential`: the encoder, with layers hidden_1, hidden_2, ..., codings, and the
+        decoder, whose layers count on from there, and whose output is float32.
+
+    Raises:
+        ValueError: The rows are no images, the strides do not divide height and width, or there is
+            no convolution.
+
+    Reference: Masci et al. (2011), Stacked convolutional auto-encoders for hierarchical feature
+    extraction.
+    """
+    filters = tuple(hidden_units) if maps else tuple(hidden_units)[:-1]
+    small = _small_maps(input_shape, hidden_units, filters, strides)
+    depth = len(hidden_units) - 1
+    names = [*(f"hidden_{i}" for i in range(1, depth + 1)), "codings"]
+    codings_activation = codings_activation or activation
+    side = {"kernel_size": kernel_size, "strides": strides, "padding": "same"}
+    there = [
+        keras.layers.Conv2D(
+            units,
+            **side,
+            activation=codings_activation if name == "codings" else activation,
+            name=name,
+        )
+        for units, name in zip(filters, names, strict=False)
+    ]
+    back = [
+        keras.layers.Conv2DTranspose(
+            units, **side, activation=activation, name=f"hidden_{2 * depth + 1 - i}"
+        )
+        for i, units in reversed(list(enumerate(filters[:-1], start=1)))
+    ]
+    if not maps:
+        if codings is None:
+            codings = keras.layers.Dense(
+                hidden_units[-1], activation=codings_activation, name="codings"
+            )
+        there += [keras.layers.Flatten(name="flatten"), codings]
+        unflatten = keras.layers.Dense(
+            math.prod(small) * filters[-1], activation=activation, name=f"hidden_{depth + 1}"
+        )
+        back = [unflatten, keras.layers.Reshape((*small, filters[-1]), name="unflatten"), *back]
+    output = keras.layers.Conv2DTranspose(
+        input_shape[2], **side, activation=output_activation, dtype="float32", name="output"
     )
-    return keras.Sequential([keras.Input((codings,)), *hidden, output], name="decoder")
+    encoder = _sequential("encoder", input_shape, corruption, *there, bottleneck)
+    return encoder, _sequential("decoder", encoder.output_shape[1:], gate, *back, output)
+
+
+def _sequential(name, input_shape, *layers):
+    present = [layer for layer in layers if layer is not None]
+    return keras.Sequential([keras.Input(input_shape), *present], name=name)
+
+
+def _small_maps(input_shape, hidden_units, filters, strides):
+    """Height and width after the convolutions, or an error where the strides do not fit."""
+    if len(input_shape) != 3:
+        raise ValueError(
+            "A convolutional stack takes images, (height, width, channels). "
+            f"Received: input_shape={input_shape}"
+        )
+    if not filters:
+        raise ValueError(
+            "A convolutional stack needs the filters of a convolution before the number of "
+            f"codings, (16, 32, 10). Received: hidden_units={tuple(hidden_units)}"
+        )
+    by = strides ** len(filters)
+    wrong = [size for size in input_shape[:2] if size % by]
+    if wrong:
+        fitting = tuple(max(1, round(size / by)) * by for size in input_shape[:2])
+        raise ValueError(
+            f"{len(filters)} convolutions with strides {strides} divide height and width by {by}; "
+            f"pad or crop to {fitting}, or use fewer convolutions. "
+            f"Received: input_shape={input_shape}"
+        )
+    return tuple(size // by for size in input_shape[:2])

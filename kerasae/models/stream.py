@@ -24,7 +24,7 @@ class Streams:
         """Drops a compiled function whose constants have changed."""
         self._compiled.pop(name, None)
 
-    def run(self, name, function, x, batch_size=256, verbose=0):
+    def run(self, name, function, x, *, batch_size=256, verbose=0, seed=None):
         """Applies a function to rows.
 
         Args:
@@ -33,6 +33,8 @@ class Streams:
             x: Rows as an array, or a dataset of batches of rows.
             batch_size: Rows a step; a dataset brings its own.
             verbose: 1 for a progress bar.
+            seed: Integer, for a function that draws: it is given a `SeedGenerator` that starts from
+                there as its second argument.
 
         Returns:
             What the function answers, as NumPy arrays over all rows.
@@ -43,7 +45,9 @@ class Streams:
         self._model.check_weights()
         check_count("batch_size", batch_size)
         if name not in self._compiled:
-            self._compiled[name] = RowFunction(self._model, function)
+            self._compiled[name] = RowFunction(self._model, function, seed)
+        if seed is not None:
+            self._compiled[name].start_from(seed)
         size = {"batch_size": batch_size} if is_array(x) else {}
         # A few functions on a few rows each are all first calls, which TensorFlow takes for a loop
         # that compiles again and again, and warns of.
@@ -62,11 +66,17 @@ def _not_of_retracing(record):
 class RowFunction(keras.Model):
     """A function as a model of its own, so that `predict` compiles it on any backend."""
 
-    def __init__(self, model, function):
+    def __init__(self, model, function, seed=None):
         super().__init__(dtype="float32")
         self.model = model
         self.function = function
+        self.seed_generator = None if seed is None else keras.random.SeedGenerator(seed)
         self.built = True
 
+    def start_from(self, seed):
+        """Draws what a new model with that seed would draw."""
+        self.seed_generator.state.assign(keras.random.SeedGenerator(seed).state)
+
     def call(self, inputs):
-        return self.function(inputs)
+        drawn = () if self.seed_generator is None else (self.seed_generator,)
+        return self.function(inputs, *drawn)

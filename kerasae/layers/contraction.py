@@ -1,0 +1,192 @@
+"""How much codings move with the row: the norm of the encoder's Jacobian."""
+
+import keras
+from keras import ops
+
+from kerasae.layers.corruption import GaussianCorruption, SaltPepperDropout
+from kerasae.layers.seeded import SeededLayer
+from kerasae.layers.sparsity import KLSparsityRegularizer
+
+# The derivative of an activation at the place where it answers y.
+DERIVATIVES = {
+    "linear": ops.ones_like,
+    "tanh": lambda y: 1 - ops.square(y),
+    "sigmoid": lambda y: y * (1 - y),
+    "softsign": lambda y: ops.square(1 - ops.abs(y)),
+    "softplus": lambda y: -ops.expm1(-y),
+    "relu": lambda y: ops.cast(y > 0, y.dtype),
+    "elu": lambda y: ops.where(y > 0, ops.ones_like(y), y + 1),
+}
+# The identity at inference, which is what the Jacobian is of.
+IDENTITIES = (
+    keras.layers.InputLayer,
+    GaussianCorruption,
+    SaltPepperDropout,
+    KLSparsityRegularizer,
+    keras.layers.Dropout,
+)
+LINEAR = (keras.layers.Flatten, keras.layers.Reshape)
+KERNELS = (keras.layers.Dense, keras.layers.Conv2D)
+
+
+def jacobian_norm(layers, x):
+    r"""Squared Frobenius norm of the Jacobian of dense layers, exact, row by row.
+
+    $$\lVert J \rVert_F^2, \quad J = D_L W_L^\top \cdots D_1 W_1^\top, \quad
+    D_l = \mathrm{diag}(\phi'(W_l^\top h_{l-1} + b_l))$$
+
+    J is multiplied out from the codings, whose number is small, towards the input; for one layer
+    this is $\sum_j \phi'_j{}^2 \lVert w_j \rVert^2$ without any product.
+
+    Args:
+        layers: Built dense layers, input first; dropout, corruptions and penalties between them
+            count as the identity.
+        x: Inputs of the first, shape (batch, columns).
+
+    Returns:
+        A float32 tensor of shape (batch,).
+
+    Reference: Rifai et al. (2011), Contractive auto-encoders, equation 5, for one layer.
+
+    Example:
+        >>> dense = keras.layers.Dense(2, kernel_initializer="ones")
+        >>> dense.build((None, 3))
+        >>> float(jacobian_norm([dense], ops.ones((1, 3)))[0])
+        6.0
+    """
+    steps = [step for step in _steps(layers, x) if step[1] is not None]
+    slopes = [slope for _, _, slope in steps]
+    kernels = [ops.cast(layer.kernel, "float32") for layer, _, _ in steps]
+    first, *others = kernels
+    if not others:
+        return ops.matmul(ops.square(slopes[0]), ops.sum(ops.square(first), axis=0))
+    # (batch, codings, width of the layer below), times that layer's slopes.
+    down = ops.expand_dims(slopes[-1], 2) * ops.transpose(others[-1])
+    for kernel, slope in zip(others[-2::-1], slopes[-2:0:-1], strict=True):
+        down = ops.matmul(down * ops.expand_dims(slope, 1), ops.transpose(kernel))
+    down = down * ops.expand_dims(slopes[0], 1)
+    if first.shape[0] < first.shape[1]:
+        return ops.sum(ops.square(ops.matmul(down, ops.transpose(first))), axis=(1, 2))
+    # The norm of A W^T is that of A under W^T W, which is smaller than W here.
+    gram = ops.matmul(ops.transpose(first), first)
+    return ops.sum(ops.matmul(down, gram) * down, axis=(1, 2))
+
+
+def jacobian_norm_estimate(layers, x, directions):
+    r"""Unbiased estimate of the squared Frobenius norm of the Jacobian, row by row.
+
+    $$E \lVert J v \rVert^2 = \lVert J \rVert_F^2 \text{ where } E[v v^\top] = I$$
+
+    J v is carried forward through the layers, at the cost of one more pass.
+
+    Args:
+        layers: Built dense, convolutional (Conv2D), flattening and reshaping layers.
+        x: Inputs of the first, shape (batch, ...).
+        directions: Random v of the shape of x, with independent entries of mean 0 and variance 1.
+
+    Returns:
+        A float32 tensor of shape (batch,), one estimate for each row's direction.
+
+    Reference: Hutchinson (1990), A stochastic estimator of the trace of the influence matrix.
+    """
+    moved = ops.cast(directions, "float32")
+    for layer, linear, slope in _steps(layers, x):
+        moved = layer(moved) if linear is None else slope * linear(moved)
+    return ops.sum(ops.square(moved), axis=tuple(range(1, len(moved.shape))))
+
+
+def _steps(layers, x):
+    """For each layer that does something: itself, its linear part and its slopes at x, or None."""
+    h = ops.cast(x, "float32")
+    steps = []
+    for layer in layers:
+        if isinstance(layer, IDENTITIES):
+            continue
+        if isinstance(layer, LINEAR):
+            h = layer(h)
+            steps.append((layer, None, None))
+            continue
+        derivative = _derivative(layer)
+        kernel = ops.cast(layer.kernel, "float32")
+        linear = _linear(layer, kernel)
+        h = linear(h)
+        if layer.use_bias:
+            h = h + ops.cast(layer.bias, "float32")
+        h = layer.activation(h)
+        steps.append((layer, linear, derivative(h)))
+    return steps
+
+
+def _linear(layer, kernel):
+    if isinstance(layer, keras.layers.Dense):
+        return lambda h: ops.matmul(h, kernel)
+    return lambda h: layer.convolution_op(h, kernel)
+
+
+def _derivative(layer):
+    name = getattr(getattr(layer, "activation", None), "__name__", None)
+    if not isinstance(layer, KERNELS) or name not in DERIVATIVES:
+        what = f"{type(layer).__name__} with activation {name}" if name else type(layer).__name__
+        raise ValueError(
+            "The Jacobian is known for Dense and Conv2D with one of the activations "
+            f"{', '.join(DERIVATIVES)}. Received: {layer.name}, a {what}"
+        )
+    return DERIVATIVES[name]
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class ContractivePenalty(SeededLayer):
+    r"""Weighs the squared norm of an encoder's Jacobian.
+
+    $$\beta \frac{1}{n} \sum_{i=1}^{n} \left\lVert \frac{\partial h}{\partial x}(x_i)
+    \right\rVert_F^2$$
+
+    over the scaled values x and codings h. Exact for dense encoders (`jacobian_norm`); for
+    convolutional ones an unbiased estimate by one random direction a row
+    (`jacobian_norm_estimate`). In float32 under every dtype policy.
+
+    Args:
+        beta: Weight, at least 0. It becomes the variable `beta`, as in `KLSparsityRegularizer`.
+        seed: Integer, or None for a random one, of the estimate.
+        **kwargs: Name and other arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: `beta` is negative or not finite.
+
+    Reference: Rifai et al. (2011), Contractive auto-encoders: explicit invariance during feature
+    extraction.
+
+    Example:
+        >>> dense = keras.layers.Dense(2, kernel_initializer="ones")
+        >>> dense.build((None, 3))
+        >>> float(ContractivePenalty(0.5).penalty([dense], ops.ones((4, 3))))
+        3.0
+    """
+
+    def __init__(self, beta, seed=None, **kwargs):
+        if not 0 <= beta < float("inf"):
+            raise ValueError(f"beta must be finite and at least 0. Received: beta={beta}")
+        super().__init__(seed, **{**kwargs, "dtype": "float32"})
+        self.beta = self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(beta),
+            dtype="float32",
+            trainable=False,
+            name="beta",
+        )
+        self.built = True
+
+    def check(self, layers):
+        """Refuses layers whose Jacobian is not known."""
+        for layer in layers:
+            if not isinstance(layer, IDENTITIES + LINEAR):
+                _derivative(layer)
+
+    def penalty(self, layers, x):
+        """The penalty over a batch of scaled rows, a scalar."""
+        dense = all(isinstance(layer, (*IDENTITIES, keras.layers.Dense)) for layer in layers)
+        if dense:
+            return self.beta * ops.mean(jacobian_norm(layers, x))
+        coins = keras.random.uniform(ops.shape(x), dtype="float32", seed=self.seed_generator)
+        norms = jacobian_norm_estimate(layers, x, ops.sign(coins - 0.5))
+        return self.beta * ops.mean(norms)

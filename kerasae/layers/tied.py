@@ -1,0 +1,79 @@
+"""Weights that the decoder shares with the encoder."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class TiedDense(keras.layers.Layer):
+    r"""A dense layer whose kernel is the transpose of another's; the bias is its own.
+
+    $$y = \phi(W^\top x + b)$$
+
+    with the kernel W of the layer that `tie` names. An `Autoencoder` ties its decoder's layers to
+    its encoder's by itself, when it is made and when it is loaded.
+
+    Args:
+        units: Width of the output: the number of inputs of the other layer.
+        tied_to: Name of that layer in the encoder.
+        activation: Name of a Keras activation, or a callable, or None.
+        **kwargs: Name and other arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: It is called before it was tied, or tied to a layer of another shape.
+
+    Shapes: (batch, units of the other layer) to (batch, units).
+
+    Reference: Hinton and Salakhutdinov (2006), Reducing the dimensionality of data with neural
+    networks; Vincent et al. (2010), Stacked denoising autoencoders.
+
+    Example:
+        >>> dense, tied = keras.layers.Dense(2), TiedDense(5, tied_to="dense")
+        >>> codings = dense(keras.ops.ones((1, 5)))
+        >>> tied.tie(dense)
+        >>> tied(codings).shape, len(tied.weights)
+        (TensorShape([1, 5]), 1)
+    """
+
+    def __init__(self, units, tied_to, activation=None, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.tied_to = tied_to
+        self.activation = keras.activations.get(activation)
+        self._partner = None
+
+    def build(self, input_shape):
+        self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
+
+    def tie(self, layer):
+        """Takes the kernel of a built dense layer from here on."""
+        if layer.kernel.shape[0] != self.units:
+            raise ValueError(
+                f"{self.name} gives {self.units} values; the layer that it is tied to must take as "
+                f"many. Received: {layer.name}, which takes {layer.kernel.shape[0]}"
+            )
+        # Within a function, out of sight of Keras: the weights belong to the other layer alone.
+        self._partner = lambda: layer
+
+    @property
+    def kernel(self):
+        """The other layer's kernel, transposed: (units of the other layer, units)."""
+        if self._partner is None:
+            raise ValueError(f"{self.name} is not tied yet; expected tie({self.tied_to}) before")
+        return ops.transpose(self._partner().kernel)
+
+    def call(self, inputs):
+        kernel = ops.cast(self.kernel, self.compute_dtype)
+        return self.activation(ops.matmul(inputs, kernel) + self.bias)
+
+    def compute_output_spec(self, inputs):
+        return keras.KerasTensor((*inputs.shape[:-1], self.units), dtype=self.compute_dtype)
+
+    def get_config(self):
+        """The arguments, with the activation as Keras writes it."""
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "tied_to": self.tied_to,
+            "activation": keras.activations.serialize(self.activation),
+        }

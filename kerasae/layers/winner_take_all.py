@@ -1,0 +1,157 @@
+"""Sparsity by competition: only the largest activations are passed on."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class KSparse(keras.layers.Layer):
+    r"""Keeps the k largest codings of each row and sets the others to 0.
+
+    $$y_i = h_i \text{ if } h_i \ge h_{(k)}, \text{ else } 0$$
+
+    with $h_{(k)}$ the k-th largest; ties with it are kept too. Gradients reach the kept codings
+    only. At inference, alpha k are kept.
+
+    Args:
+        k: How many codings a row keeps, at least 1.
+        alpha: By how much more at inference, at least 1.
+        **kwargs: Name and other arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: `k` is no whole number of at least 1, or `alpha` is below 1.
+
+    Shapes: (batch, codings); the output has the shape of the input. Where there are no more than k
+    codings it is the input.
+
+    Reference: Makhzani and Frey (2013), k-Sparse autoencoders.
+
+    Example:
+        >>> import numpy as np
+        >>> np.asarray(KSparse(2)(np.array([[3.0, 1.0, 2.0]]))).tolist()
+        [[3.0, 0.0, 2.0]]
+    """
+
+    def __init__(self, k, alpha=1.0, **kwargs):
+        if not (k >= 1 and k % 1 == 0):
+            raise ValueError(f"k must be a whole number of at least 1. Received: k={k}")
+        if not 1 <= alpha < float("inf"):
+            raise ValueError(f"alpha must be at least 1. Received: alpha={alpha}")
+        super().__init__(autocast=False, **kwargs)
+        self.k = k
+        self.alpha = alpha
+        self.built = True
+
+    def call(self, inputs, training=False):
+        kept = min(inputs.shape[-1], self.k if training else round(self.alpha * self.k))
+        threshold = ops.stop_gradient(ops.top_k(inputs, kept)[0][..., -1:])
+        return ops.where(inputs >= threshold, inputs, ops.zeros_like(inputs))
+
+    def compute_output_spec(self, inputs, training=False):
+        return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
+
+
+class _Competition(keras.layers.Layer):
+    """Lets a share of the rows win for each unit, by a threshold that is remembered."""
+
+    def __init__(self, winners, **kwargs):
+        if not 0 < winners <= 1:
+            raise ValueError(f"winners must lie in (0, 1]. Received: winners={winners}")
+        super().__init__(autocast=False, **kwargs)
+        self.winners = winners
+
+    def build(self, input_shape):
+        self.threshold = self.add_weight(
+            shape=(input_shape[-1],),
+            initializer="zeros",
+            dtype="float32",
+            trainable=False,
+            aggregation="mean",
+            name="threshold",
+        )
+
+    def thresholds(self, activations, training):
+        """The least activation that wins, for each unit; activations are (batch, units)."""
+        if self.winners == 1:
+            return ops.full_like(self.threshold, -float("inf"))
+        if not training:
+            return self.threshold
+        activations = ops.cast(activations, "float32")
+        rows = ops.shape(activations)[0]
+        kept = ops.cast(ops.round(self.winners * ops.cast(rows, "float32")), "int32")
+        place = rows - ops.clip(kept, 1, rows)
+        least = ops.take(ops.sort(ops.stop_gradient(activations), axis=0), place, axis=0)
+        self.threshold.assign(0.9 * self.threshold + 0.1 * least)
+        return least
+
+    def compute_output_spec(self, inputs, training=False):
+        return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class WinnerTakeAll(_Competition):
+    r"""Lifetime sparsity: each unit passes on its largest activations over the batch only.
+
+    $$y_{ij} = h_{ij} \text{ if } h_{ij} \ge \theta_j, \text{ else } 0$$
+
+    In training $\theta_j$ is the activation that a share `winners` of the rows of the batch reach
+    in unit j; ties with it are kept too, and gradients reach the kept activations only. At
+    inference it is the moving average of the batches', so that each row answers alone. It stands
+    at the start of a decoder: the codings before it are the paper's features, which are not
+    thresholded, and what the decoder gets is as sparse at inference as in training.
+
+    Args:
+        winners: Share of the rows that win, in (0, 1].
+        **kwargs: Name and other arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: `winners` does not lie in (0, 1].
+
+    Shapes: (batch, units); the output has the shape of the input.
+
+    Reference: Makhzani and Frey (2015), Winner-take-all autoencoders, section 2.
+
+    Example:
+        >>> import numpy as np
+        >>> layer = WinnerTakeAll(0.5)
+        >>> won = layer(np.array([[3.0], [1.0], [2.0], [0.5]]), training=True)
+        >>> np.asarray(won).ravel().tolist()
+        [3.0, 0.0, 2.0, 0.0]
+    """
+
+    def call(self, inputs, training=False):
+        threshold = ops.cast(self.thresholds(inputs, training), inputs.dtype)
+        return ops.where(inputs >= threshold, inputs, ops.zeros_like(inputs))
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class SpatialWinnerTakeAll(_Competition):
+    r"""Spatial and lifetime sparsity of feature maps: one place a map, in a share of the rows.
+
+    Each map of a row passes on its largest activation only; of these, each map keeps those that
+    a share `winners` of the rows reach, by a threshold as in `WinnerTakeAll`. With `winners=1`
+    there is spatial sparsity alone. Ties of places are all kept, unless they are 0.
+
+    Args:
+        winners: Share of the rows that win, in (0, 1].
+        **kwargs: Name and other arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: `winners` does not lie in (0, 1].
+
+    Shapes: (batch, height, width, maps); the output has the shape of the input.
+
+    Reference: Makhzani and Frey (2015), Winner-take-all autoencoders, section 3.
+
+    Example:
+        >>> import numpy as np
+        >>> maps = np.arange(8.0).reshape(1, 2, 2, 2)
+        >>> int(np.count_nonzero(SpatialWinnerTakeAll(1.0)(maps)))
+        2
+    """
+
+    def call(self, inputs, training=False):
+        highest = ops.stop_gradient(ops.max(inputs, axis=(1, 2), keepdims=True))
+        threshold = self.thresholds(highest[:, 0, 0, :], training)
+        wins = (inputs >= highest) & (inputs >= ops.cast(threshold, inputs.dtype))
+        return ops.where(wins, inputs, ops.zeros_like(inputs))

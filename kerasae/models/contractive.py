@@ -1,0 +1,51 @@
+"""An autoencoder with a penalty on its encoder's Jacobian."""
+
+import keras
+
+from kerasae.layers.contraction import ContractivePenalty
+from kerasae.layers.scaling import scale
+from kerasae.models.autoencoder import Autoencoder
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class ContractiveAutoencoder(Autoencoder):
+    """An `Autoencoder` whose loss contains the squared norm of the encoder's Jacobian.
+
+    See `ContractivePenalty` for the equation.
+
+    Args:
+        encoder: As in `Autoencoder`, of dense or convolutional layers.
+        decoder: As in `Autoencoder`.
+        *args: Other arguments of `Autoencoder`.
+        beta: Weight of the penalty, at least 0.
+        seed: Integer, or None for a random one, of the estimator for convolutional encoders.
+        **kwargs: Other arguments of `Autoencoder`.
+
+    Raises:
+        ValueError: `beta` is negative, or the Jacobian of a layer is not known.
+
+    Reference: Rifai et al. (2011), Contractive auto-encoders: explicit invariance during feature
+    extraction.
+
+    Example:
+        >>> encoder = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])
+        >>> decoder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(8)])
+        >>> float(ContractiveAutoencoder(encoder, decoder, beta=0.5).contraction.beta)
+        0.5
+    """
+
+    def __init__(self, encoder, decoder, *args, beta=0.001, seed=None, **kwargs):
+        # Before the model is built, which ends the making of parts.
+        self.contraction = ContractivePenalty(beta, seed, name="contraction")
+        self.contraction.check(encoder.layers)
+        super().__init__(encoder, decoder, *args, **kwargs)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The loss of `Autoencoder` and the penalty, on the clean rows."""
+        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+        return loss + self.contraction.penalty(self.encoder.layers, scale(self.scaler, x))
+
+    def get_config(self):
+        """The parts, the weight of the penalty and its seed."""
+        penalty = self.contraction.get_config()
+        return {**super().get_config(), "beta": penalty["beta"], "seed": penalty["seed"]}

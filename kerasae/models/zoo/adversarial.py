@@ -1,0 +1,77 @@
+"""Adversarial autoencoders: a discriminator shapes the codings."""
+
+from kerasae.door import unknown
+from kerasae.layers.adversarial import AdversarialPrior
+from kerasae.layers.priors import GaussianPrior, MixturePrior, SwissRollPrior
+from kerasae.models.zoo.arguments import as_tuple
+from kerasae.models.zoo.stacked import stacked_autoencoder
+
+PRIORS = {
+    "gaussian": GaussianPrior,
+    "mixture": lambda codings: MixturePrior(),
+    "swiss-roll": lambda codings: SwissRollPrior(),
+}
+
+
+def adversarial_autoencoder(
+    input_shape,
+    hidden_units,
+    *,
+    prior="gaussian",
+    discriminator_units=(100, 100),
+    beta=0.01,
+    activation="relu",
+    codings_activation="linear",
+    seed=None,
+    name="adversarial_autoencoder",
+    **arguments,
+):
+    """A stack whose codings are made to look like draws of a prior, compiled.
+
+    `model.generate` decodes draws of the prior. See `AdversarialPrior` for how it trains.
+
+    Args:
+        input_shape: Shape of one row: `(columns,)`, the number of columns, or `(height, width,
+            channels)`.
+        hidden_units: Widths of the encoder's layers, the codings' last.
+        prior: "gaussian", or in two codings "mixture" or "swiss-roll"; or a `Prior`.
+        discriminator_units: Widths of the discriminator's hidden layers.
+        beta: Weight of the term that makes the encoder fool the discriminator, beside the mean
+            squared error.
+        activation: Name of a Keras activation, or a callable, for the hidden layers.
+        codings_activation: The same for the codings, which must reach all that the prior does.
+        seed: Integer, or None for a random one, of the draws in training.
+        name: Name of the model.
+        **arguments: Other arguments of `stacked_autoencoder`.
+
+    Returns:
+        An `Autoencoder` with Adam and mean squared error.
+
+    Raises:
+        ValueError: An unknown prior, one of another number of codings, or what
+            `stacked_autoencoder` refuses.
+
+    Reference: Makhzani et al. (2015), Adversarial autoencoders.
+
+    Example:
+        >>> model = adversarial_autoencoder((64,), (32, 2), prior="swiss-roll")
+        >>> model.generate(3, seed=0).shape
+        (3, 64)
+    """
+    hidden_units = as_tuple("hidden_units", hidden_units)
+    if isinstance(prior, str):
+        if prior not in PRIORS:
+            raise ValueError(unknown("prior", prior, list(PRIORS)))
+        prior = PRIORS[prior](hidden_units[-1])
+    bottleneck = AdversarialPrior(
+        prior, as_tuple("discriminator_units", discriminator_units), beta, seed, name="adversary"
+    )
+    return stacked_autoencoder(
+        input_shape,
+        hidden_units,
+        activation=activation,
+        codings_activation=codings_activation,
+        bottleneck=bottleneck,
+        name=name,
+        **arguments,
+    )

@@ -1,0 +1,64 @@
+"""Convolutional stacks for images."""
+
+import functools
+
+from kerasae.door import check_count
+from kerasae.models.stacks import conv_stack
+from kerasae.models.zoo.stacked import stacked_autoencoder
+
+
+def convolutional_autoencoder(
+    input_shape,
+    hidden_units,
+    *,
+    kernel_size=3,
+    strides=2,
+    maps=False,
+    activation="relu",
+    codings_activation="linear",
+    name="convolutional_autoencoder",
+    **arguments,
+):
+    """Convolutions that shrink an image to codings, and transposed ones that lead back, compiled.
+
+    Any other family does the same where it is given the shape of an image: `conv_stack` is what
+    they share.
+
+    Args:
+        input_shape: Shape of one row: `(height, width, channels)`.
+        hidden_units: Filters of the convolutions, then the number of codings, `(16, 32, 10)`; with
+            `maps` the filters of every convolution, the codings' last.
+        kernel_size: Height and width of the kernels, at least 1.
+        strides: By how much each convolution divides height and width, at least 1.
+        maps: Whether the codings are feature maps, (batch, height, width, filters).
+        activation: Name of a Keras activation, or a callable, for the hidden layers.
+        codings_activation: The same for the codings.
+        name: Name of the model.
+        **arguments: Other arguments of `stacked_autoencoder`.
+
+    Returns:
+        An `Autoencoder` with Adam and mean squared error.
+
+    Raises:
+        ValueError: The rows are no images, the strides do not divide height and width, or what
+            `stacked_autoencoder` refuses.
+
+    Reference: Masci et al. (2011), Stacked convolutional auto-encoders for hierarchical feature
+    extraction.
+
+    Example:
+        >>> model = convolutional_autoencoder((28, 28, 1), (8, 16, 10))
+        >>> [layer.output.shape[1:] for layer in model.encoder.layers]
+        [(14, 14, 8), (7, 7, 16), (784,), (10,)]
+    """
+    check_count("kernel_size", kernel_size)
+    check_count("strides", strides)
+    return stacked_autoencoder(
+        input_shape,
+        hidden_units,
+        stack=functools.partial(conv_stack, kernel_size=kernel_size, strides=strides, maps=maps),
+        activation=activation,
+        codings_activation=codings_activation,
+        name=name,
+        **arguments,
+    )

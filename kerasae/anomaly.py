@@ -162,7 +162,11 @@ def score(model, x, batch_size=256, verbose=0):
         )
     rows = model.checked_rows(x, "x")
     answers = model.streams.run(
-        "anomaly_score", model.endpoints["anomaly_score"], rows, batch_size, verbose
+        "anomaly_score",
+        model.endpoints["anomaly_score"],
+        rows,
+        batch_size=batch_size,
+        verbose=verbose,
     )
     return Scores(**answers)
 

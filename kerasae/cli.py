@@ -41,7 +41,9 @@ def main():
     """Runs the command; a user's mistake ends it with status 2 and one line."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.showwarning = _show_warning
-    import kerasae.cli_tune  # noqa: F401  adds the commands of sweeps
+    # These add their commands to the app.
+    import kerasae.cli_tune
+    import kerasae.cli_using  # noqa: F401
 
     try:
         sys.exit(app(standalone_mode=False) or 0)
@@ -57,7 +59,7 @@ def main():
 
 
 @contextlib.contextmanager
-def _starting():
+def starting():
     """Shows that something is going on, and drops what TensorFlow's libraries write meanwhile."""
     sys.stderr.flush()
     before = os.dup(2)
@@ -92,7 +94,12 @@ def train(
         str | None,
         typer.Option(help="Widths, 300-100-300. By default as many as columns, then a quarter."),
     ] = None,
-    activation: Annotated[str, typer.Option(help="Activation of the hidden layers.")] = "tanh",
+    activation: Annotated[
+        str | None, typer.Option(help="Activation of the hidden layers. By default the family's.")
+    ] = None,
+    images: Annotated[
+        bool, typer.Option("--images", help="Convolutions, for any family, where rows are images.")
+    ] = False,
     scaler: Annotated[
         str,
         typer.Option(help="auto (pixels for images, else range), pixels, range, standard or none."),
@@ -107,7 +114,22 @@ def train(
     rho: Annotated[
         float | None, typer.Option(help="Sparse: target of the mean activation.")
     ] = None,
-    beta: Annotated[float | None, typer.Option(help="Sparse: weight of the penalty.")] = None,
+    beta: Annotated[
+        float | None, typer.Option(help="Weight of the family's penalty, if it has one.")
+    ] = None,
+    k: Annotated[int | None, typer.Option(help="K-sparse: codings that a row keeps.")] = None,
+    winners: Annotated[
+        float | None, typer.Option(help="Winner-take-all: share of the rows that win.")
+    ] = None,
+    likelihood: Annotated[
+        str | None, typer.Option(help="Variational: bernoulli, for values in [0, 1], or gaussian.")
+    ] = None,
+    prior: Annotated[
+        str | None, typer.Option(help="Adversarial: gaussian, mixture or swiss-roll.")
+    ] = None,
+    tied: Annotated[
+        bool, typer.Option("--tied", help="Decoder weights are the encoder's, transposed.")
+    ] = False,
     corruption: Annotated[
         str | None, typer.Option(help="gaussian:STDDEV or salt-pepper:RATE, in training only.")
     ] = None,
@@ -127,13 +149,12 @@ def train(
     check_count("--epochs", epochs)
     check_count("--batch-size", batch_size)
     hidden_units = hidden and parse_layout(hidden)
-    with _starting():
+    with starting():
         from kerasae.commands import training
     training.train(
         data,
         hidden_units,
         model=model,
-        activation=activation,
         scaler=scaler,
         epochs=epochs,
         batch_size=batch_size,
@@ -141,77 +162,21 @@ def train(
         seed=seed,
         directory=output / (name or f"{Path(data).name.split('.')[0]}-{model}"),
         threshold=threshold,
-        options={"rho": rho, "beta": beta, "corruption": corruption},
+        images=images,
+        options={
+            "activation": activation,
+            "rho": rho,
+            "beta": beta,
+            "corruption": corruption,
+            "k": k,
+            "winners": winners,
+            "likelihood": likelihood,
+            "prior": prior,
+            "tied": tied or None,
+        },
         load_options={"key": key, "label": label, "test_fraction": test_fraction},
         console=console,
     )
-
-
-@app.command()
-def features(
-    model: ModelArgument,
-    data: DataOption,
-    output: Annotated[Path, typer.Option("--output", "-o", help=".parquet, .csv or .npy file.")],
-    layer: Annotated[str, typer.Option(help="Layer whose output to write.")] = "codings",
-    key: KeyOption = None,
-    label: LabelOption = None,
-):
-    """Writes the deep features of all rows of DATA, in their order."""
-    if output.suffix not in (".parquet", ".csv", ".npy"):
-        raise ValueError(
-            f"unknown format '{output.suffix}' ({output}); expected .parquet, .csv or .npy"
-        )
-    with _starting():
-        from kerasae.commands import using
-    options = {"key": key, "label": label}
-    using.features(model, data, output, layer=layer, load_options=options, console=console)
-
-
-@app.command()
-def anomalies(
-    model: ModelArgument,
-    data: DataOption,
-    output: Annotated[Path, typer.Option("--output", "-o", help=".csv or .parquet file.")],
-    threshold: Annotated[
-        str | None, typer.Option(help=THRESHOLDS + ". By default the model's own.")
-    ] = None,
-    guard: Annotated[
-        float | None, typer.Option(help="Weight of the distance in the codings, in the score.")
-    ] = None,
-    normal: Annotated[
-        str | None,
-        typer.Option(help="Normal rows to take the threshold from, by default those of DATA."),
-    ] = None,
-    per_feature: Annotated[bool, typer.Option(help="Write each column's error too.")] = False,
-    key: KeyOption = None,
-    label: LabelOption = None,
-):
-    """Writes the anomaly scores of all rows of DATA, and pictures of the errors and worst rows."""
-    if output.suffix not in (".parquet", ".csv"):
-        raise ValueError(f"unknown format '{output.suffix}' ({output}); expected .csv or .parquet")
-    with _starting():
-        from kerasae.commands import using
-    using.anomalies(
-        model,
-        data,
-        output,
-        threshold=threshold,
-        guard=guard,
-        normal=normal,
-        per_feature=per_feature,
-        load_options={"key": key, "label": label},
-        console=console,
-    )
-
-
-@app.command()
-def info(
-    model: ModelArgument,
-):
-    """Tells what a saved model is: shape, columns, scaler, layout, training figures."""
-    with _starting():
-        from kerasae.commands import using
-    using.info(model, console)
 
 
 app.command()(chapter)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kerasae.cli import DataOption, KeyOption, LabelOption, _starting, app, console
+from kerasae.cli import DataOption, KeyOption, LabelOption, app, console, starting
 
 SWEEPS = ("layouts", "beta", "search")
 
@@ -53,7 +53,7 @@ def tune(
 
     if sweep not in SWEEPS:
         raise ValueError(unknown("sweep", sweep, SWEEPS))
-    with _starting():
+    with starting():
         from kerasae.tuning import search
         from kerasae.tuning import space as spaces
     own, book = _sweep(sweep)
@@ -96,7 +96,7 @@ def export(
     ),
 ):
     """Publishes a model as OUTPUT/NAME/VERSION, for TF Serving."""
-    with _starting():
+    with starting():
         from kerasae.tuning import export as publishing
     folder = publishing.export_model(model, output / (name or model.stem))
     console.print(f"SavedModel: {folder}", soft_wrap=True, highlight=False)

@@ -21,7 +21,8 @@ def export_saved_model(model, directory, version=None, figures=None):
 
     The folder appears whole or not at all: it is written beside its place and then renamed. Every
     signature takes `rows`, float32 of shape (batch, *row_shape) with any batch, in the user's
-    units, treats them one by one, and names its output:
+    units, unless the table says otherwise, treats them one by one, and names its output. A seed
+    gives the same row whatever stands beside it:
 
     | signature | output | shape |
     |---|---|---|
@@ -31,6 +32,9 @@ def export_saved_model(model, directory, version=None, figures=None):
     | `anomaly_score`, after `anomaly.calibrate` | `anomaly_score`, `reconstruction_error`, \
     `p_value`, `is_anomaly` | (batch,) |
     | | `feature_errors` | (batch, *row_shape), on the scaled values |
+    | `decode`, of `codings` (batch, codings) | `reconstruction` | (batch, *row_shape) |
+    | `generate`, of `seed`, int32 (batch,), where the codings have a prior | `reconstruction` | \
+    (batch, *row_shape) |
 
     Args:
         model: An `Autoencoder`.
@@ -129,13 +133,47 @@ def write_saved_model(model, folder, figures=None):
     model.check_weights()
     archive = keras.export.ExportArchive()
     archive.track(model)
-    signature = [keras.InputSpec(shape=(None, *model.row_shape), dtype="float32", name="rows")]
-    endpoints = model.endpoints
-    for name, function in {"serving_default": endpoints["encode"], **endpoints}.items():
-        archive.add_endpoint(name, function, input_signature=signature)
+    for name, (function, spec) in signatures(model).items():
+        archive.add_endpoint(name, function, input_signature=[spec])
     archive.write_out(str(folder), verbose=False)
     text = json.dumps(manifest(model, figures), indent=2, default=str)
     (Path(folder) / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def signatures(model):
+    """What an exported model answers.
+
+    Args:
+        model: An `Autoencoder`.
+
+    Returns:
+        A dict by name of the signature: a function of one tensor, and a `keras.InputSpec` of it.
+    """
+
+    def named(name, shape, dtype="float32"):
+        return keras.InputSpec(shape=(None, *shape), dtype=dtype, name=name)
+
+    rows = named("rows", model.row_shape)
+    endpoints = {name: (function, rows) for name, function in model.endpoints.items()}
+    codings = named("codings", model.decoder.input_shape[1:])
+    decode = {"decode": (lambda h: {"reconstruction": model.reconstruction_of(h)}, codings)}
+    # TensorFlow draws a row's codings from its seed; other backends cannot within one graph.
+    draws = model.prior is not None and keras.backend.backend() == "tensorflow"
+    generate = {"generate": (_generate(model), named("seed", (), "int32"))} if draws else {}
+    return {"serving_default": endpoints["encode"], **endpoints, **decode, **generate}
+
+
+def _generate(model):
+    import tensorflow as tf  # noqa: PLC0415
+
+    def uniform(seed):
+        return tf.random.stateless_uniform([model.prior.uniforms], [seed, 0])
+
+    def generate(seed):
+        noise = tf.map_fn(uniform, seed, fn_output_signature=tf.float32)
+        return {"reconstruction": model.reconstruction_of(model.prior(noise))}
+
+    return generate
 
 
 def manifest(model, figures=None):
@@ -165,12 +203,14 @@ def manifest(model, figures=None):
         "threshold": model.anomaly.threshold if model.anomaly.fitted else None,
         "parameters": model.count_params(),
         "epochs": len(history.epoch) if history else 0,
-        "signatures": ["serving_default", *model.endpoints],
+        "signatures": list(signatures(model)),
         "figures": {**last, **(figures or {})},
     }
 
 
 def layout(model):
-    """The widths of the hidden layers, "300-100-300"."""
-    layers = [*model.encoder.layers, *model.decoder.layers[:-1]]
-    return "-".join(str(layer.units) for layer in layers if hasattr(layer, "units"))
+    """The widths of the hidden layers, or filters of the convolutions, "300-100-300"."""
+    layers = model.encoder.layers
+    half = [getattr(one, "units", getattr(one, "filters", None)) for one in layers]
+    half = [str(width) for width in half if width is not None]
+    return "-".join(half + half[-2::-1])

@@ -20,7 +20,10 @@ ALLOWED = {
     "kerasae.files": {"numpy", "pyarrow", "kerasae.door"},
     "kerasae.datasets": {"numpy", "keras", "sklearn", "kerasae.door", "kerasae.files", "kerasae"},
     "kerasae.layers": {"numpy", "keras"},
+    "kerasae.losses": {"keras"},
     "kerasae.models": {"numpy", "keras", *LEAVES, "kerasae"},
+    "kerasae.models.zoo": {"keras", *LEAVES, "kerasae.losses", "kerasae.models*"},
+    "kerasae.generation": {"numpy", "keras", *LEAVES},
     "kerasae.features": {*LIBRARIES, *LEAVES},
     "kerasae.anomaly": {*LIBRARIES, *LEAVES, "sklearn"},
     "kerasae.callbacks": {
@@ -32,17 +35,19 @@ ALLOWED = {
         "kerasae.plots",
     },
     "kerasae.plots": {"numpy", "matplotlib"},
-    "kerasae.export": {*LIBRARIES, *LEAVES},
+    "kerasae.export": {*LIBRARIES, *LEAVES, "tensorflow"},
     "kerasae.loading": {*LIBRARIES, "kerasae.export", "kerasae.models"},
     "kerasae.commands": {*LIBRARIES, "pyarrow", "rich", "sklearn", "kerasae*"},
     "kerasae.chapter": {*LIBRARIES, "rich", "sklearn", "kerasae*"},
     "kerasae.chapter.command": {"typer", "kerasae.cli", "kerasae.door", "kerasae.chapter.run"},
+    "kerasae.cli_using": {"typer", "kerasae.cli", "kerasae.commands", "kerasae.door"},
     "kerasae.cli_tune": {"typer", "kerasae.cli", "kerasae.door", "kerasae.tuning*"},
     "tuning": {*LIBRARIES, "keras_tuner", "grpc", "rich", "kerasae*"},
     "tuning.hparams": {"tensorflow", "tensorboard"},
     "kerasae.cli": {
         *("typer", "rich", "keras", "kerasae.door"),
-        *("kerasae.commands", "kerasae.chapter.command", "kerasae.cli_tune"),
+        *("kerasae.commands", "kerasae.chapter.command"),
+        *("kerasae.cli_tune", "kerasae.cli_using"),
     },
 }
 STANDARD = __import__("sys").stdlib_module_names

@@ -21,7 +21,7 @@ import numpy as np
 from rich.console import Console
 
 from kerasae import cli
-from kerasae.commands.training import make_scaler
+from kerasae.commands.building import make_scaler
 from kerasae.datasets import NAMED, load
 from kerasae.door import check_count, unknown
 from kerasae.tuning import report

@@ -4,12 +4,15 @@ import inspect
 
 import keras_tuner
 
-from kerasae.commands.training import make_corruption
+from kerasae.commands.building import default_units, make_corruption, row_shape
 from kerasae.door import parse_layout, unknown
 from kerasae.models import ZOO
 
 # What is given by objects, or stands fixed, is no hyperparameter under its builder's name.
-NOT_PLAIN = {"input_shape", "hidden_units", "bottleneck", "scaler", "columns", "name"}
+NOT_PLAIN = {
+    *("input_shape", "hidden_units", "codings", "bottleneck", "gate", "stack", "scaler"),
+    *("columns", "loss", "model_class", "seed", "name"),
+}
 # Numbers that stand for a corruption, so that they can be searched.
 CORRUPTIONS = {"stddev": "gaussian", "rate": "salt-pepper"}
 TEXTS = {"layout", "corruption"}
@@ -148,9 +151,9 @@ def build(model, values, rows, scaler):
     Raises:
         ValueError: Values that do not go together.
     """
-    width = rows.x.shape[1]
+    input_shape = row_shape(model, rows)
     layout = values.get("layout")
-    units = parse_layout(layout) if layout else (width, max(1, width // 4))
+    units = parse_layout(layout) if layout else default_units(model, input_shape)
     plain = _arguments(ZOO[model]) - NOT_PLAIN
     arguments = {name: value for name, value in values.items() if name in plain}
     for name, kind in CORRUPTIONS.items():
@@ -158,4 +161,4 @@ def build(model, values, rows, scaler):
             arguments["corruption"] = f"{kind}:{values[name]}"
     if "corruption" in arguments:
         arguments["corruption"] = make_corruption(arguments["corruption"], rows, scaler)
-    return ZOO[model](width, units, scaler=scaler, columns=rows.columns, **arguments)
+    return ZOO[model](input_shape, units, scaler=scaler, columns=rows.columns, **arguments)

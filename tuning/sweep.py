@@ -13,7 +13,7 @@ import numpy as np
 from keras.callbacks import EarlyStopping
 from keras_tuner.engine.base_tuner import BaseTuner
 
-from kerasae.commands.training import make_scaler
+from kerasae.commands.building import make_scaler
 from kerasae.datasets import load
 from kerasae.export import KERAS_FILE
 from kerasae.tuning import space

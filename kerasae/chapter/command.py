@@ -21,10 +21,10 @@ def chapter(
     ] = None,
 ):
     """Reruns the book's autoencoder chapter: a table of its figures, PCA's and ours, a report."""
-    from kerasae.cli import _starting, console
+    from kerasae.cli import console, starting
     from kerasae.door import check_count
 
     check_count("--epochs", epochs)
-    with _starting():
+    with starting():
         from kerasae.chapter.run import run
     run(data, section, output or Path(f"chapter-{data}"), epochs, console)

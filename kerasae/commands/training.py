@@ -1,6 +1,5 @@
 """What `kerasae train` does, once Keras is there."""
 
-import inspect
 import math
 
 import keras
@@ -13,12 +12,19 @@ from sklearn.decomposition import PCA
 
 from kerasae import anomaly, plots
 from kerasae.callbacks import StabilityGuard
+from kerasae.commands.building import (
+    default_units,
+    family_options,
+    fitting_likelihood,
+    make_corruption,
+    make_scaler,
+    row_shape,
+)
 from kerasae.datasets import load
-from kerasae.door import extremes, unknown
+from kerasae.door import unknown
 from kerasae.export import KERAS_FILE, publish, write_saved_model
-from kerasae.layers import GaussianCorruption, RangeScaling, SaltPepperDropout
 from kerasae.layers.scaling import scale
-from kerasae.models import ZOO, stacked_autoencoder
+from kerasae.models import ZOO
 
 
 def train(
@@ -26,7 +32,6 @@ def train(
     hidden_units,
     *,
     model,
-    activation,
     scaler,
     epochs,
     batch_size,
@@ -34,6 +39,7 @@ def train(
     seed,
     directory,
     threshold,
+    images,
     options,
     load_options,
     console,
@@ -41,18 +47,20 @@ def train(
     """Trains a model of the zoo, compares it with PCA and saves it; see `kerasae train --help`."""
     if model not in ZOO:
         raise ValueError(unknown("model", model, list(ZOO)))
-    options = _options(model, options)
+    options = family_options(model, options)
     anomaly.threshold_rule(threshold)
     rows = load(data, **load_options)
+    input_shape = row_shape(model, rows, images)
+    rows = rows._replace(x=rows.x.reshape(-1, *input_shape))
     scaler = make_scaler(scaler, rows)
     if "corruption" in options:
         options["corruption"] = make_corruption(options["corruption"], rows, scaler)
-    width = rows.x.shape[1]
+    if model == "variational" and "likelihood" not in options:
+        options["likelihood"] = fitting_likelihood(rows, scaler)
     keras.utils.set_random_seed(seed)
     autoencoder = ZOO[model](
-        width,
-        hidden_units or (width, max(1, width // 4)),
-        activation=activation,
+        input_shape,
+        hidden_units or default_units(model, input_shape),
         scaler=scaler,
         columns=rows.columns,
         **options,
@@ -66,59 +74,6 @@ def train(
     if rows.is_test.any():
         figures["threshold"] = anomaly.calibrate(autoencoder, rows.x_test, threshold)
     _save(autoencoder, rows, directory, figures, console)
-
-
-def _options(model, options):
-    """The options that were given, where the family takes them."""
-    given = {name: value for name, value in options.items() if value is not None}
-    known = {
-        name
-        for builder in (ZOO[model], stacked_autoencoder)
-        for name in inspect.signature(builder).parameters
-    }
-    for name, value in given.items():
-        if name not in known:
-            families = [f for f in ZOO if name in inspect.signature(ZOO[f]).parameters]
-            raise ValueError(
-                f"--{name} {value} with --model {model}; expected --model {' or '.join(families)}"
-            )
-    return given
-
-
-def make_corruption(text, rows, scaler):
-    """Reads "gaussian:0.2" or "salt-pepper:0.3"; salt and pepper are the rows' own extremes."""
-    kind, _, amount = text.partition(":")
-    try:
-        amount = float(amount)
-    except ValueError:
-        kind = ""
-    if kind == "gaussian":
-        return GaussianCorruption(amount)
-    if kind == "salt-pepper":
-        z = ops.convert_to_numpy(scale(scaler, extremes(rows.x_train)))
-        return SaltPepperDropout(amount, low=float(z.min()), high=float(z.max()))
-    raise ValueError(
-        f"corruption '{text}'; expected gaussian:STDDEV or salt-pepper:RATE, on the scaled values; "
-        "try gaussian:0.2"
-    )
-
-
-def make_scaler(name, rows):
-    """A scaler by name, adapted to the training rows; see `kerasae train --help`."""
-    if name == "auto":
-        name = "pixels" if rows.image_shape and rows.x.min() >= 0 else "range"
-    scalers = {
-        "pixels": lambda: keras.layers.Rescaling(1 / max(float(rows.x_train.max()), 1e-6)),
-        "range": RangeScaling,
-        "standard": keras.layers.Normalization,
-        "none": lambda: None,
-    }
-    if name not in scalers:
-        raise ValueError(unknown("scaler", name, ["auto", *scalers]))
-    scaler = scalers[name]()
-    if hasattr(scaler, "adapt"):
-        scaler.adapt(np.asarray(rows.x_train, "float64"))
-    return scaler
 
 
 def _fit(autoencoder, rows, epochs, batch_size, console):
@@ -143,7 +98,10 @@ def _fit(autoencoder, rows, epochs, batch_size, console):
 def _compare_with_pca(autoencoder, rows, console):
     codings = int(np.prod(autoencoder.encoder.output_shape[1:]))
     parts = {"train": rows.x_train, "test": rows.x_test}
-    scaled = {name: ops.convert_to_numpy(scale(autoencoder.scaler, x)) for name, x in parts.items()}
+    scaled = {
+        name: ops.convert_to_numpy(scale(autoencoder.scaler, x)).reshape(len(x), -1)
+        for name, x in parts.items()
+    }
     pca = PCA(min(codings, *scaled["train"].shape), random_state=0).fit(scaled["train"])
     figures = {}
     table = Table("mean squared error (scaled)", *parts)
@@ -170,6 +128,9 @@ def _save(autoencoder, rows, directory, figures, console):
         pictures.mkdir()
         plots.loss_curve(autoencoder.history.history).savefig(pictures / "loss.png", dpi=120)
         _picture(autoencoder, rows).savefig(pictures / "reconstructions.png", dpi=120)
+        if rows.image_shape and autoencoder.prior is not None:
+            figure = plots.images(autoencoder.generate(40, seed=0), rows.image_shape)
+            figure.savefig(pictures / "generated.png", dpi=120)
 
     with console.status("saving"):
         folder = publish(write, directory)

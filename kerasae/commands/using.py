@@ -1,5 +1,6 @@
 """What the commands do that use a saved model."""
 
+import math
 import os
 import sys
 
@@ -23,7 +24,8 @@ def _rows(autoencoder, data, load_options):
     if rows.columns and autoencoder.columns:
         order = column_order(rows.columns, autoencoder.columns, data)
         rows = rows._replace(x=rows.x[:, order], columns=list(autoencoder.columns))
-    return rows
+    # The door makes images of flat rows, and has the words for those that do not fit.
+    return rows._replace(x=autoencoder.checked_rows(rows.x, data))
 
 
 def _verbose():
@@ -51,8 +53,8 @@ def anomalies(model, data, output, *, threshold, guard, normal, per_feature, loa
         anomaly.calibrate(autoencoder, x, threshold or "p99", guard or 0.0)
         console.print(f"threshold and p-values from the {len(x)} rows of {source}", soft_wrap=True)
     scores = anomaly.score(autoencoder, rows.x, verbose=_verbose())
-    names = rows.columns or [f"column_{i}" for i in range(rows.x.shape[1])]
     errors = scores.feature_errors.reshape(len(rows.x), -1)
+    names = rows.columns or [f"column_{i}" for i in range(errors.shape[1])]
     table = {"row": np.arange(len(errors))}
     table |= {name: value for name, value in scores._asdict().items() if name != "feature_errors"}
     table["worst_column"] = np.array(names)[errors.argmax(axis=1)]
@@ -66,6 +68,34 @@ def anomalies(model, data, output, *, threshold, guard, normal, per_feature, loa
         path = output.with_name(f"{output.stem}-{name}.png")
         _write(path, lambda file, figure=figure: figure.savefig(file, dpi=120, format="png"))
         console.print(f"picture: {path}", soft_wrap=True, highlight=False)
+
+
+def generate(model, output, *, count, seed, console):
+    """Writes new rows of a generative model; see `kerasae generate --help`."""
+    autoencoder = load_model(model)
+    rows = autoencoder.generate(count, seed, verbose=_verbose())
+    if output.suffix == ".png":
+        figure = plots.images(rows, _image_shape(autoencoder))
+        _write(output, lambda file: figure.savefig(file, dpi=120, format="png"))
+    else:
+        rows = rows.reshape(count, -1)
+        names = autoencoder.columns or [f"column_{i}" for i in range(rows.shape[1])]
+        _write_table(dict(zip(names, rows.T, strict=True)), output)
+    console.print(f"{count} rows: {output}", soft_wrap=True, highlight=False)
+
+
+def _image_shape(autoencoder):
+    """Height and width of the images that a model's rows are; a square's where they are flat."""
+    if len(autoencoder.row_shape) == 3 and autoencoder.row_shape[2] == 1:
+        return autoencoder.row_shape[:2]
+    columns = math.prod(autoencoder.row_shape)
+    side = math.isqrt(columns)
+    if side * side != columns:
+        raise ValueError(
+            f"rows of {columns} columns are no square images (--output); expected a table; try "
+            "--output rows.csv"
+        )
+    return side, side
 
 
 def _worst(columns):

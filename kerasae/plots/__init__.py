@@ -3,7 +3,7 @@
 from kerasae.plots.codings import activation_histogram, codings_beside_pca
 from kerasae.plots.errors import error_histogram, worst_rows
 from kerasae.plots.filters import filters
-from kerasae.plots.rows import corrupted_triples, reconstructions
+from kerasae.plots.rows import corrupted_triples, images, reconstructions
 from kerasae.plots.sweep import leaderboard
 from kerasae.plots.training import loss_curve
 
@@ -13,6 +13,7 @@ __all__ = [
     "corrupted_triples",
     "error_histogram",
     "filters",
+    "images",
     "leaderboard",
     "loss_curve",
     "reconstructions",

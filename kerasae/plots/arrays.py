@@ -7,7 +7,8 @@ def same_rows(**arrays):
     """Refuses arrays of rows that do not go together.
 
     Args:
-        **arrays: Arrays of shape (rows, columns), by the name that the message calls them.
+        **arrays: Arrays of shape (rows, columns), or rows of images, by the name that the message
+            calls them.
 
     Returns:
         The arrays as float64, each row flattened, in the order given.
@@ -17,7 +18,11 @@ def same_rows(**arrays):
     """
     rows = {name: np.asarray(array) for name, array in arrays.items()}
     shapes = [array.shape for array in rows.values()]
-    if len(set(shapes)) > 1 or len(shapes[0]) < 2 or not np.prod(shapes[0]):
+    if (
+        len({(*shape[:1], np.prod(shape[1:])) for shape in shapes}) > 1
+        or len(shapes[0]) < 2
+        or not np.prod(shapes[0])
+    ):
         raise ValueError(
             f"{_joined(rows)} must be the same number of rows of the same shape. "
             f"Received: {_joined(map(str, shapes))}"

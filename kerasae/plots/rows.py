@@ -71,6 +71,34 @@ def corrupted_triples(originals, corrupted, reconstructed, image_shape=None, tit
     return _draw(kinds, image_shape, titles)
 
 
+def images(rows, image_shape, across=10):
+    """Draws rows as images, line by line.
+
+    Args:
+        rows: Rows, shape (rows, columns) or (rows, height, width, 1), any units.
+        image_shape: (height, width) of the image that a row holds.
+        across: Images a line, at least 1.
+
+    Returns:
+        A `matplotlib.figure.Figure`; all images share one scale.
+
+    Raises:
+        ValueError: The rows do not fill the images, there are none, or values are not finite.
+
+    Example:
+        >>> len(images(np.zeros((12, 64)), (8, 8)).axes)
+        12
+    """
+    (rows,) = same_rows(rows=rows)
+    check_image_shape(image_shape, rows.shape[1])
+    down = -(-len(rows) // across)
+    figure = Figure(figsize=(0.8 * across, 0.8 * down), layout="constrained")
+    limits = {"vmin": rows.min(), "vmax": rows.max()}
+    for i, row in enumerate(rows):
+        draw_image(figure.add_subplot(down, across, i + 1), row, image_shape, **limits)
+    return figure
+
+
 def _draw(kinds, image_shape, titles):
     count, columns = kinds["original"].shape
     check_image_shape(image_shape, columns)

@@ -40,15 +40,29 @@ def pixels(digits):
     return 16 * digits + np.arange(64, dtype="float32") % 2
 
 
-# The families are one encoder apart from their image variants: these are for the longer run.
+# An image variant is its family on another stack: the longer run goes through them.
 @pytest.fixture(
+    scope="module",
     params=[*CASES, *(pytest.param(name, marks=pytest.mark.slow) for name in IMAGES)],
 )
 def make(request, digits):
     return functools.partial(build, request.param, digits)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def trained(make, digits):
+    """A model of each family that was fitted once, for what does not change it."""
+    model = make(optimizer=keras.optimizers.Adam(0.003))
+    model.fit(pixels(digits), epochs=6, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def answers(trained, x):
+    return outputs(trained, x)
+
+
+@pytest.fixture(scope="module")
 def x(digits):
     return pixels(digits[:200])
 
@@ -63,27 +77,44 @@ def outputs(model, x):
     }
 
 
-def test_shapes_and_agreement_of_the_methods(make, x):
-    model = make()
-    got = outputs(model, x)
-    rows = (200, *model.row_shape)
-    maps = isinstance(model.decoder.layers[0], SpatialWinnerTakeAll)
-    assert {name: value.shape for name, value in got.items()} == {
+def test_shapes_and_agreement_of_the_methods(trained, answers, x):
+    rows = (200, *trained.row_shape)
+    maps = isinstance(trained.decoder.layers[0], SpatialWinnerTakeAll)
+    assert {name: value.shape for name, value in answers.items()} == {
         "predict": rows,
         "encode": (200, 8, 8, 10) if maps else (200, 10),
         "reconstruct": rows,
         "reconstruction_error": (200,),
         "feature_errors": rows,
     }
-    assert {value.dtype for value in got.values()} == {np.dtype("float32")}
-    np.testing.assert_allclose(got["predict"], got["reconstruct"], atol=1e-5)
-    np.testing.assert_allclose(model.decode(got["encode"]), got["reconstruct"], atol=1e-5)
+    assert {value.dtype for value in answers.values()} == {np.dtype("float32")}
+    np.testing.assert_allclose(answers["predict"], answers["reconstruct"], atol=1e-5)
+    np.testing.assert_allclose(trained.decode(answers["encode"]), answers["reconstruct"], atol=1e-5)
+    errors = answers["reconstruction_error"]
     np.testing.assert_allclose(
-        got["feature_errors"].reshape(200, -1).mean(axis=1), got["reconstruction_error"], rtol=1e-5
+        answers["feature_errors"].reshape(200, -1).mean(axis=1), errors, rtol=1e-5
     )
-    assert model.evaluate(x, verbose=0, return_dict=True)["mse"] == pytest.approx(
-        got["reconstruction_error"].mean(), rel=1e-5
-    )
+    evaluated = trained.evaluate(x, verbose=0, return_dict=True)
+    assert evaluated["mse"] == pytest.approx(errors.mean(), rel=1e-5)
+
+
+def test_the_error_falls(trained):
+    history = trained.history.history
+    # The mean squared error: the loss of some families has terms that work against each other.
+    assert history["mse"][-1] < 0.8 * history["mse"][0]
+    assert all(np.isfinite(values).all() for values in history.values())
+
+
+def test_inference_is_deterministic(trained, answers, x):
+    for name, value in outputs(trained, x).items():
+        np.testing.assert_array_equal(answers[name], value, err_msg=name)
+
+
+def test_a_row_answers_alone_as_in_a_batch(trained, answers, x):
+    alone = [outputs(trained, row[None]) for row in x[:3]]
+    for name, value in answers.items():
+        rows = np.concatenate([one[name] for one in alone])
+        np.testing.assert_allclose(rows, value[:3], rtol=1e-5, atol=1e-5, err_msg=name)
 
 
 def test_every_trainable_weight_gets_a_finite_gradient(make, x):
@@ -94,29 +125,6 @@ def test_every_trainable_weight_gets_a_finite_gradient(make, x):
         gradient = old - ops.convert_to_numpy(weight)
         assert np.isfinite(gradient).all(), weight.path
         assert gradient.any(), weight.path
-
-
-def test_loss_falls(make, digits):
-    model = make(optimizer=keras.optimizers.Adam(0.003))
-    history = model.fit(pixels(digits), epochs=6, verbose=0).history
-    # The mean squared error: the loss of some families has terms that work against each other.
-    assert history["mse"][-1] < 0.8 * history["mse"][0]
-    assert all(np.isfinite(values).all() for values in history.values())
-
-
-def test_inference_is_deterministic(make, x):
-    model = make()
-    first, second = outputs(model, x), outputs(model, x)
-    for name, value in first.items():
-        np.testing.assert_array_equal(second[name], value, err_msg=name)
-
-
-def test_a_row_answers_alone_as_in_a_batch(make, x):
-    model = make()
-    alone = [outputs(model, row[None]) for row in x[:6]]
-    for name, value in outputs(model, x[:6]).items():
-        rows = np.concatenate([one[name] for one in alone])
-        np.testing.assert_allclose(rows, value, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
 LOAD = """
@@ -136,8 +144,9 @@ print(json.dumps(steps))
 """
 
 
-def test_a_fresh_process_goes_on_bit_for_bit(digits, x, tmp_path, run_python):
-    models = {name: build(name, digits) for name in CASES | IMAGES}
+@pytest.mark.parametrize("cases", [CASES, pytest.param(IMAGES, marks=pytest.mark.slow)], ids=len)
+def test_a_fresh_process_goes_on_bit_for_bit(cases, digits, x, tmp_path, run_python):
+    models = {name: build(name, digits) for name in cases}
     np.save(tmp_path / "x.npy", x)
     for name, model in models.items():
         model.fit(x, epochs=1, shuffle=False, verbose=0)
@@ -168,7 +177,7 @@ def test_several_steps_an_execution_train_as_one(make, x):
     assert int(model.optimizer.iterations) == 14
 
 
-@pytest.mark.parametrize("half", ["bfloat16", "float16"])
+@pytest.mark.parametrize("half", ["float16", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_trains_in_mixed_precision(make, digits, half):
     keras.config.set_dtype_policy(f"mixed_{half}")
     try:
@@ -184,26 +193,24 @@ def test_trains_in_mixed_precision(make, digits, half):
 
 
 @pytest.mark.tensorflow
-def test_the_export_answers_as_the_methods(make, x, tmp_path):
+def test_the_export_answers_as_the_methods(trained, answers, x, tmp_path):
     import tensorflow as tf
 
     from kerasae import export_saved_model
 
-    model = make()
-    model.fit(x, epochs=1, verbose=0)
-    signatures = tf.saved_model.load(str(export_saved_model(model, tmp_path))).signatures
-    codings, seeds = model.encode(x), np.arange(len(x), dtype="int32")
-    rows = {"rows": np.reshape(x, (-1, *model.row_shape))}
+    signatures = tf.saved_model.load(str(export_saved_model(trained, tmp_path))).signatures
+    codings, seeds = answers["encode"], np.arange(len(x), dtype="int32")
+    rows = {"rows": np.reshape(x, (-1, *trained.row_shape))}
     expected = {
         "serving_default": (rows, "codings", codings),
         "encode": (rows, "codings", codings),
-        "decode": ({"codings": codings}, "reconstruction", model.decode(codings)),
-        "reconstruct": (rows, "reconstruction", model.predict(x, verbose=0)),
-        "reconstruction_error": (rows, "reconstruction_error", model.reconstruction_error(x)),
+        "decode": ({"codings": codings}, "reconstruction", trained.decode(codings)),
+        "reconstruct": (rows, "reconstruction", answers["predict"]),
+        "reconstruction_error": (rows, "reconstruction_error", answers["reconstruction_error"]),
     }
-    if model.prior is not None:
-        draws = [tf.random.stateless_uniform([model.prior.uniforms], [i, 0]) for i in seeds]
-        drawn = model.decode(np.asarray(model.prior(tf.stack(draws))))
+    if trained.prior is not None:
+        draws = [tf.random.stateless_uniform([trained.prior.uniforms], [i, 0]) for i in seeds]
+        drawn = trained.decode(np.asarray(trained.prior(tf.stack(draws))))
         expected["generate"] = ({"seed": seeds}, "reconstruction", drawn)
     assert set(signatures) == set(expected)
     for name, (inputs, output, value) in expected.items():

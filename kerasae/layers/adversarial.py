@@ -48,7 +48,7 @@ class AdversarialPrior(SeededLayer):
         2
     """
 
-    def __init__(self, prior, discriminator_units=(100, 100), beta=1.0, seed=None, **kwargs):
+    def __init__(self, prior, discriminator_units=(256, 256), beta=1.0, seed=None, **kwargs):
         if not 0 <= beta < float("inf"):
             raise ValueError(f"beta must be finite and at least 0. Received: beta={beta}")
         super().__init__(seed, **{**kwargs, "dtype": "float32"})

@@ -1,6 +1,6 @@
 """Pictures: arrays in, a matplotlib Figure out."""
 
-from kerasae.plots.codings import activation_histogram, codings_beside_pca
+from kerasae.plots.codings import activation_histogram, codings_beside_pca, codings_beside_prior
 from kerasae.plots.errors import error_histogram, worst_rows
 from kerasae.plots.filters import filters
 from kerasae.plots.rows import corrupted_triples, images, reconstructions
@@ -10,6 +10,7 @@ from kerasae.plots.training import loss_curve
 __all__ = [
     "activation_histogram",
     "codings_beside_pca",
+    "codings_beside_prior",
     "corrupted_triples",
     "error_histogram",
     "filters",

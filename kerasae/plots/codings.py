@@ -106,6 +106,48 @@ def codings_beside_pca(codings, components, labels):
     return figure
 
 
+def codings_beside_prior(codings, drawn, labels):
+    """Draws two codings, each class by its name, beside draws of the prior that they should follow.
+
+    Args:
+        codings: Codings of rows, shape (rows, 2).
+        drawn: Draws of the prior, shape (n, 2).
+        labels: Class of each row, at most ten of them.
+
+    Returns:
+        A `matplotlib.figure.Figure` of two scatter plots on the same axes.
+
+    Raises:
+        ValueError: The codings are not two, there are more than ten classes, or values are not
+            finite.
+
+    Example:
+        >>> figure = codings_beside_prior(np.eye(2), np.zeros((5, 2)), ["a", "b"])
+        >>> [axes.get_title() for axes in figure.axes]
+        ['codings', 'prior']
+    """
+    pair = {"codings": codings, "drawn": drawn}
+    codings, drawn = (finite(name, values, ndim=2) for name, values in pair.items())
+    if {codings.shape[1], drawn.shape[1]} != {2}:
+        raise ValueError(
+            f"codings and drawn must be (rows, 2). Received: {codings.shape} and {drawn.shape}"
+        )
+    labels = one_a_row("labels", labels, len(codings))
+    classes = np.unique(labels)
+    if len(classes) > len(MARKERS):
+        raise ValueError(f"labels must be at most ten classes. Received: {len(classes)} classes")
+    figure = Figure(figsize=(10, 5.2), layout="constrained")
+    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+    _scatter(left, codings, labels, classes)
+    right.scatter(*drawn[:MOST_POINTS].T, s=12, color=GREY, alpha=0.6, lw=0)
+    right.grid(alpha=0.3)
+    for axes, title in ((left, "codings"), (right, "prior")):
+        axes.set_title(title)
+        axes.set_xlabel("coding 1")
+    left.set_ylabel("coding 2")
+    return figure
+
+
 def _scatter(axes, values, labels, classes):
     shown = np.random.default_rng(0).permutation(len(values))[:MOST_POINTS]
     for i, name in enumerate(classes):

@@ -57,6 +57,7 @@ if Path(sys.argv[0]).stem != "kerasae":
         variational_autoencoder,
         winner_take_all_autoencoder,
     )
+    from kerasae.pretraining import pretrain
 
 __all__ = [
     "ZOO",
@@ -101,6 +102,7 @@ __all__ = [
     "log_likelihood",
     "parzen_log_likelihood",
     "plots",
+    "pretrain",
     "sparse_autoencoder",
     "stacked_autoencoder",
     "variational_autoencoder",

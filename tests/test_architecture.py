@@ -23,6 +23,7 @@ ALLOWED = {
     "kerasae.models": {"numpy", "keras", *LEAVES, "kerasae"},
     "kerasae.features": {*LIBRARIES, *LEAVES},
     "kerasae.anomaly": {*LIBRARIES, *LEAVES, "sklearn"},
+    "kerasae.pretraining": {*LIBRARIES, *LEAVES, "kerasae.models"},
     "kerasae.callbacks": {
         *LIBRARIES,
         *LEAVES,

@@ -58,6 +58,7 @@ if Path(sys.argv[0]).stem != "kerasae":
         winner_take_all_autoencoder,
     )
     from kerasae.pretraining import pretrain
+    from kerasae.supervised import SupervisedModel, supervised_from
 
 __all__ = [
     "ZOO",
@@ -77,6 +78,7 @@ __all__ = [
     "RangeScaling",
     "SaltPepperDropout",
     "SpatialWinnerTakeAll",
+    "SupervisedModel",
     "SwissRollPrior",
     "TiedDense",
     "WinnerTakeAll",
@@ -105,6 +107,7 @@ __all__ = [
     "pretrain",
     "sparse_autoencoder",
     "stacked_autoencoder",
+    "supervised_from",
     "variational_autoencoder",
     "winner_take_all_autoencoder",
 ]

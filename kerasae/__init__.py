@@ -58,6 +58,12 @@ if Path(sys.argv[0]).stem != "kerasae":
         winner_take_all_autoencoder,
     )
     from kerasae.pretraining import pretrain
+    from kerasae.robust import (
+        RobustDecomposition,
+        group_threshold,
+        robust_decomposition,
+        soft_threshold,
+    )
     from kerasae.supervised import SupervisedModel, supervised_from
 
 __all__ = [
@@ -76,6 +82,7 @@ __all__ = [
     "MixturePrior",
     "Prior",
     "RangeScaling",
+    "RobustDecomposition",
     "SaltPepperDropout",
     "SpatialWinnerTakeAll",
     "SupervisedModel",
@@ -98,6 +105,7 @@ __all__ = [
     "evidence_lower_bound",
     "export_saved_model",
     "gaussian_kl",
+    "group_threshold",
     "interpolate",
     "k_sparse_autoencoder",
     "load_model",
@@ -105,6 +113,8 @@ __all__ = [
     "parzen_log_likelihood",
     "plots",
     "pretrain",
+    "robust_decomposition",
+    "soft_threshold",
     "sparse_autoencoder",
     "stacked_autoencoder",
     "supervised_from",

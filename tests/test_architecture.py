@@ -24,6 +24,7 @@ ALLOWED = {
     "kerasae.features": {*LIBRARIES, *LEAVES},
     "kerasae.anomaly": {*LIBRARIES, *LEAVES, "sklearn"},
     "kerasae.pretraining": {*LIBRARIES, *LEAVES, "kerasae.models"},
+    "kerasae.robust": {*LIBRARIES, *LEAVES},
     "kerasae.supervised": {*LIBRARIES, *LEAVES},
     "kerasae.callbacks": {
         *LIBRARIES,

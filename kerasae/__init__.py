@@ -57,6 +57,14 @@ if Path(sys.argv[0]).stem != "kerasae":
         variational_autoencoder,
         winner_take_all_autoencoder,
     )
+    from kerasae.pretraining import pretrain
+    from kerasae.robust import (
+        RobustDecomposition,
+        group_threshold,
+        robust_decomposition,
+        soft_threshold,
+    )
+    from kerasae.supervised import SupervisedModel, supervised_from
 
 __all__ = [
     "ZOO",
@@ -74,8 +82,10 @@ __all__ = [
     "MixturePrior",
     "Prior",
     "RangeScaling",
+    "RobustDecomposition",
     "SaltPepperDropout",
     "SpatialWinnerTakeAll",
+    "SupervisedModel",
     "SwissRollPrior",
     "TiedDense",
     "WinnerTakeAll",
@@ -95,14 +105,19 @@ __all__ = [
     "evidence_lower_bound",
     "export_saved_model",
     "gaussian_kl",
+    "group_threshold",
     "interpolate",
     "k_sparse_autoencoder",
     "load_model",
     "log_likelihood",
     "parzen_log_likelihood",
     "plots",
+    "pretrain",
+    "robust_decomposition",
+    "soft_threshold",
     "sparse_autoencoder",
     "stacked_autoencoder",
+    "supervised_from",
     "variational_autoencoder",
     "winner_take_all_autoencoder",
 ]

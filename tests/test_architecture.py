@@ -26,6 +26,9 @@ ALLOWED = {
     "kerasae.generation": {"numpy", "keras", *LEAVES},
     "kerasae.features": {*LIBRARIES, *LEAVES},
     "kerasae.anomaly": {*LIBRARIES, *LEAVES, "sklearn"},
+    "kerasae.pretraining": {*LIBRARIES, *LEAVES, "kerasae.models"},
+    "kerasae.robust": {*LIBRARIES, *LEAVES},
+    "kerasae.supervised": {*LIBRARIES, *LEAVES},
     "kerasae.callbacks": {
         *LIBRARIES,
         *LEAVES,

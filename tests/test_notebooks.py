@@ -5,7 +5,7 @@ import pytest
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 SOURCES = sorted(FOLDER.glob("*.py"))
-SECTIONS = {"19_2_1", "19_2_2", "19_2_3", "19_3", "19_4", "19_5"}
+SECTIONS = {"19_2_1", "19_2_2", "19_2_3", "19_3", "19_4", "19_5", "19_6"}
 
 
 def test_every_section_has_a_notebook():

@@ -14,8 +14,15 @@ def test_every_section_has_a_notebook():
     )
 
 
+# The chapter's own sections run each time; further reading takes a minute more.
+RUN = [
+    pytest.param(path, marks=[pytest.mark.slow] if path.stem.startswith("19_6") else [])
+    for path in SOURCES
+]
+
+
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", RUN, ids=lambda path: path.stem)
 def test_notebooks_run_and_draw(path, monkeypatch):
     import jupytext
     from nbclient import NotebookClient

@@ -161,7 +161,7 @@ def test_the_penalty_estimates_the_norm_of_convolutions(kind):
     model = keras.Sequential([keras.Input((8, 8, 1)), *CONV[kind]()])
     x = rows(1, 8, 8, 1)
     penalty = ContractivePenalty(2.0, seed=0)
-    many = np.repeat(x, 4000, axis=0)
+    many = np.repeat(x, 2000, axis=0)
     got = float(penalty.penalty(model.layers, many))
     assert got == pytest.approx(2 * float(norm(model, x)[0]), rel=0.05)
     assert float(penalty.penalty(model.layers, many)) != got

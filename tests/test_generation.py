@@ -151,13 +151,12 @@ def test_a_seed_gives_the_same_draws_and_rows_have_their_own(estimate, vae, digi
     assert len(np.unique(first)) > 35
 
 
-@pytest.mark.parametrize("estimate", [evidence_lower_bound, log_likelihood])
-def test_estimates_follow_the_weights(estimate, digits):
+def test_estimates_follow_the_weights(digits):
     model = variational_autoencoder(64, (24, 3))
-    before = estimate(model, digits[:64], samples=5).mean()
+    before = log_likelihood(model, digits[:64], samples=5).mean()
     model.compile(keras.optimizers.Adam(0.01))
     model.fit(digits[:256], epochs=3, verbose=0)
-    assert estimate(model, digits[:64], samples=5).mean() > before + 1
+    assert log_likelihood(model, digits[:64], samples=5).mean() > before + 1
 
 
 def test_images_have_likelihoods_too(digits):
@@ -191,12 +190,11 @@ def test_impossible_numbers_of_draws_are_refused(estimate, samples, vae, digits)
 # Interpolation and generation --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", ["stacked", "variational", "convolutional", "scaled"])
+@pytest.mark.parametrize("family", ["variational", "convolutional", "scaled"])
 def test_the_ends_of_an_interpolation_are_the_reconstructions(family, digits):
     scaler = RangeScaling()
     scaler.adapt(np.random.default_rng(0).random((9, 64)))
     model, shape = {
-        "stacked": lambda: (stacked_autoencoder(64, (9, 3)), (64,)),
         "variational": lambda: (variational_autoencoder(64, (9, 3)), (64,)),
         "convolutional": lambda: (
             convolutional_autoencoder((8, 8, 1), (3, 2), maps=True),

@@ -227,9 +227,9 @@ def test_fit_moves_the_codings_towards_the_prior():
         [keras.Input((2,)), keras.layers.Dense(32, "relu"), keras.layers.Dense(2)]
     )
     model = Autoencoder(encoder, decoder)
-    model.compile(keras.optimizers.Adam(0.002, beta_1=0.5))
+    model.compile(keras.optimizers.Adam(0.004, beta_1=0.5))
     before = model.encode(x)
-    history = model.fit(x, batch_size=100, epochs=50, verbose=0).history
+    history = model.fit(x, batch_size=200, epochs=60, verbose=0).history
     after = model.encode(x)
 
     def distance(h):

@@ -82,8 +82,9 @@ def as_rows(x, row_shape=None, columns=None, where="x"):
 
     Args:
         x: Array, nested list, tensor or DataFrame of shape (rows, ...).
-        row_shape: Shape that each row must have, or None for any. Rows of as many values become
-            images, `(height, width, channels)`, where that is the shape.
+        row_shape: Shape that each row must have, or None for any. Where it is that of an image,
+            `(height, width, channels)`, flat rows and images without their single channel become
+            such.
         columns: Names that each column must have, or None. A DataFrame is brought into their
             order; a missing one is an error, an extra one a warning.
         where: What the messages call `x`.
@@ -113,9 +114,12 @@ def as_rows(x, row_shape=None, columns=None, where="x"):
             f"shape {rows.shape} ({where}); expected at least one row and one column, as "
             f"(rows, {_shape(row_shape)}); try x.reshape(1, -1) for a single row"
         )
-    if row_shape is not None and len(row_shape) == 3 and rows[0].size == math.prod(row_shape):
-        # Images may come flat, or without their single channel.
-        rows = rows.reshape(len(rows), *row_shape)
+    if row_shape is not None and len(row_shape) == 3:
+        # Images may come flat, or without their single channel; in any other shape of as many
+        # values the pixels lie elsewhere.
+        bare = tuple(row_shape[:2]) if row_shape[2] == 1 else None
+        if rows.shape[1:] in ((math.prod(row_shape),), bare):
+            rows = rows.reshape(len(rows), *row_shape)
     if row_shape is not None and rows.shape[1:] != tuple(row_shape):
         raise ValueError(
             f"rows of shape {rows.shape[1:]} ({where}); expected {tuple(row_shape)}; try the "

@@ -120,12 +120,15 @@ def log_likelihood(model, x, samples=100, seed=0, batch_size=64):
 
 def _over_draws(model, x, name, answer, *, samples, seed, batch_size):
     check_count("samples", samples)
+    samples = int(samples)
     layer = _gaussian_codings(model)
-    before = keras.Sequential(model.encoder.layers[: model.encoder.layers.index(layer)])
+    before = model.encoder.layers[: model.encoder.layers.index(layer)]
 
     def of_rows(x, seed):
-        z = scale(model.scaler, x)
-        mean, log_variance = layer.distribution(before(z))
+        z = hidden = scale(model.scaler, x)
+        for part in before:
+            hidden = part(hidden)
+        mean, log_variance = layer.distribution(hidden)
         shape = (samples, ops.shape(mean)[0], layer.units)
         noise = keras.random.normal(shape, dtype="float32", seed=seed)
         codings = mean + ops.exp(0.5 * log_variance) * noise

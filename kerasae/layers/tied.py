@@ -20,7 +20,7 @@ class TiedDense(keras.layers.Layer):
         **kwargs: Name and other arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: It is called before it was tied, or tied to a layer of another shape.
+        ValueError: It is called before it was tied, or tied to a layer of another shape or kind.
 
     Shapes: (batch, units of the other layer) to (batch, units).
 
@@ -43,14 +43,25 @@ class TiedDense(keras.layers.Layer):
         self._partner = None
 
     def build(self, input_shape):
+        self.width = input_shape[-1]
         self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
 
     def tie(self, layer):
         """Takes the kernel of a built dense layer from here on."""
+        if not isinstance(layer, keras.layers.Dense):
+            raise ValueError(
+                f"{self.name} can be tied to a dense layer only. "
+                f"Received: {layer.name}, a {type(layer).__name__}"
+            )
         if layer.kernel.shape[0] != self.units:
             raise ValueError(
                 f"{self.name} gives {self.units} values; the layer that it is tied to must take as "
                 f"many. Received: {layer.name}, which takes {layer.kernel.shape[0]}"
+            )
+        if self.built and layer.kernel.shape[1] != self.width:
+            raise ValueError(
+                f"{self.name} takes {self.width} values; the layer that it is tied to must give as "
+                f"many. Received: {layer.name}, which gives {layer.kernel.shape[1]}"
             )
         # Within a function, out of sight of Keras: the weights belong to the other layer alone.
         self._partner = lambda: layer

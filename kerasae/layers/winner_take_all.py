@@ -38,7 +38,7 @@ class KSparse(keras.layers.Layer):
         if not 1 <= alpha < float("inf"):
             raise ValueError(f"alpha must be at least 1. Received: alpha={alpha}")
         super().__init__(autocast=False, **kwargs)
-        self.k = k
+        self.k = int(k)
         self.alpha = alpha
         self.built = True
 
@@ -73,7 +73,7 @@ class _Competition(keras.layers.Layer):
     def thresholds(self, activations, training):
         """The least activation that wins, for each unit; activations are (batch, units)."""
         if self.winners == 1:
-            return ops.full_like(self.threshold, -float("inf"))
+            return ops.full(self.threshold.shape, -float("inf"))
         if not training:
             return self.threshold
         activations = ops.cast(activations, "float32")

@@ -70,7 +70,7 @@ def dense_stack(
         return dense(units, **arguments, **({"tied_to": partner} if tied else {}))
 
     back = [
-        mirrored(i, activation=activation, name=f"hidden_{2 * depth + 1 - i}")
+        mirrored(i, activation=activation, name=f"hidden_{2 * depth + 2 - i}")
         for i in range(depth, 0, -1)
     ]
     # float32 under every dtype policy: the error is the difference of two close numbers.
@@ -118,12 +118,17 @@ def conv_stack(
         decoder, whose layers count on from there, and whose output is float32.
 
     Raises:
-        ValueError: The rows are no images, the strides do not divide height and width, or there is
-            no convolution.
+        ValueError: The rows are no images, the strides do not divide height and width, there is no
+            convolution, or `maps` goes with a `codings` layer.
 
     Reference: Masci et al. (2011), Stacked convolutional auto-encoders for hierarchical feature
     extraction.
     """
+    if maps and codings is not None:
+        raise ValueError(
+            "With maps the codings are convolutions; expected none or maps=False. "
+            f"Received: codings={codings.name}, maps=True"
+        )
     filters = tuple(hidden_units) if maps else tuple(hidden_units)[:-1]
     small = _small_maps(input_shape, hidden_units, filters, strides)
     depth = len(hidden_units) - 1
@@ -141,7 +146,7 @@ def conv_stack(
     ]
     back = [
         keras.layers.Conv2DTranspose(
-            units, **side, activation=activation, name=f"hidden_{2 * depth + 1 - i}"
+            units, **side, activation=activation, name=f"hidden_{2 * depth + 2 - i}"
         )
         for i, units in reversed(list(enumerate(filters[:-1], start=1)))
     ]
@@ -152,7 +157,7 @@ def conv_stack(
             )
         there += [keras.layers.Flatten(name="flatten"), codings]
         unflatten = keras.layers.Dense(
-            math.prod(small) * filters[-1], activation=activation, name=f"hidden_{depth + 1}"
+            math.prod(small) * filters[-1], activation=activation, name=f"hidden_{depth + 2}"
         )
         back = [unflatten, keras.layers.Reshape((*small, filters[-1]), name="unflatten"), *back]
     output = keras.layers.Conv2DTranspose(

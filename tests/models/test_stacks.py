@@ -1,0 +1,233 @@
+import functools
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from kerasae import (
+    ZOO,
+    GaussianCodings,
+    SaltPepperDropout,
+    conv_stack,
+    convolutional_autoencoder,
+    deep_features,
+    dense_stack,
+    stacked_autoencoder,
+    variational_autoencoder,
+)
+
+
+def names(model):
+    return [layer.name for layer in (*model.encoder.layers, *model.decoder.layers)]
+
+
+def images(rows, *shape):
+    return np.random.default_rng(0).random((rows, *shape), "float32")
+
+
+def test_convolutions_are_mirrored():
+    encoder, decoder = conv_stack((16, 24, 3), (4, 6, 5))
+    assert [layer.output.shape[1:] for layer in encoder.layers] == [
+        (8, 12, 4),
+        (4, 6, 6),
+        (144,),
+        (5,),
+    ]
+    assert [layer.output.shape[1:] for layer in decoder.layers] == [
+        (144,),
+        (4, 6, 6),
+        (8, 12, 4),
+        (16, 24, 3),
+    ]
+    assert encoder.input_shape == decoder.output_shape == (None, 16, 24, 3)
+
+
+def test_maps_are_mirrored():
+    encoder, decoder = conv_stack((16, 24, 3), (4, 6, 5), maps=True)
+    shapes = [layer.output.shape[1:] for layer in encoder.layers]
+    assert shapes == [(8, 12, 4), (4, 6, 6), (2, 3, 5)]
+    back = [layer.output.shape[1:] for layer in decoder.layers]
+    assert back == [(4, 6, 6), (8, 12, 4), (16, 24, 3)]
+
+
+@pytest.mark.parametrize("maps", [False, True])
+@pytest.mark.parametrize("kernel_size", [1, 2, 3])
+@pytest.mark.parametrize("strides", [1, 2, 3])
+def test_every_size_that_the_strides_divide_comes_back(strides, kernel_size, maps):
+    for tall, wide in ((1, 2), (3, 1)):
+        shape = (tall * strides**2, wide * strides**2, 2)
+        units = (3, 4) if maps else (3, 4, 5)
+        encoder, decoder = conv_stack(
+            shape, units, kernel_size=kernel_size, strides=strides, maps=maps
+        )
+        assert encoder.output_shape[1:] == ((tall, wide, 4) if maps else (5,))
+        assert decoder.output_shape[1:] == shape
+    # A stack that is built is not yet one that runs.
+    assert decoder(encoder(images(2, *shape))).shape == (2, *shape)
+
+
+def test_sizes_that_the_strides_do_not_divide_are_refused_with_one_that_fits():
+    for strides, depth in ((2, 1), (2, 2), (3, 1)):
+        by = strides**depth
+        for height in (1, 2, 3, 5, 10, 11):
+            units = (*[3] * depth, 5)
+            if height % by == 0:
+                conv_stack((height, by, 1), units, strides=strides)
+                continue
+            with pytest.raises(ValueError, match=r"pad or crop to \(\d+, \d+\)") as caught:
+                conv_stack((height, by, 1), units, strides=strides)
+            words = str(caught.value).split("crop to (")[1].split(")")[0]
+            fitting = tuple(map(int, words.split(", ")))
+            assert fitting[1] == by
+            assert abs(fitting[0] - height) < by
+            assert not any(size % by for size in fitting)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (((64,), (3, 5)), "takes images"),
+        (((8, 8), (3, 5)), "takes images"),
+        (((8, 8, 1), (5,)), "needs the filters"),
+    ],
+)
+def test_what_is_no_image_or_no_convolution_is_refused(arguments, words):
+    with pytest.raises(ValueError, match=f"{words}.*Received"):
+        conv_stack(*arguments)
+
+
+def test_maps_have_no_place_for_a_codings_layer():
+    with pytest.raises(ValueError, match="maps.*Received: codings=codings"):
+        variational_autoencoder((8, 8, 1), (3, 4), stack=functools.partial(conv_stack, maps=True))
+
+
+@pytest.mark.parametrize("maps", [False, True])
+@pytest.mark.parametrize("filters", [(3,), (3, 4), (3, 4, 5)])
+def test_names_of_convolutions_count_on_through_the_decoder(filters, maps):
+    model = convolutional_autoencoder((16, 16, 1), (*filters, 2), maps=maps, strides=2)
+    found = [name for name in names(model) if "flatten" not in name]
+    n = len(filters)
+    there = [f"hidden_{i}" for i in range(1, n + 1)]
+    back = [f"hidden_{i}" for i in range(n + 2, 2 * n + 2)]
+    assert found == [*there, "codings", *back, "output"]
+    assert len(set(names(model))) == len(names(model))
+
+
+@pytest.mark.parametrize("hidden_units", [(9,), (12, 9), (15, 12, 9)])
+def test_names_of_dense_layers_count_on_through_the_decoder(hidden_units):
+    n = len(hidden_units) - 1
+    there = [f"hidden_{i}" for i in range(1, n + 1)]
+    back = [f"hidden_{i}" for i in range(n + 2, 2 * n + 2)]
+    for tied in (False, True):
+        model = stacked_autoencoder(20, hidden_units, tied=tied)
+        assert names(model) == [*there, "codings", *back, "output"]
+
+
+@pytest.mark.parametrize("family", ZOO)
+def test_names_are_unique_in_every_family(family):
+    for shape, units in (((16,), (6, 2)), ((8, 8, 1), (3, 2))):
+        if family != "convolutional" or len(shape) == 3:
+            model = ZOO[family](shape, units)
+            assert len(set(names(model))) == len(names(model))
+            assert {"codings", "output"} <= set(names(model))
+
+
+@pytest.mark.parametrize(
+    ("family", "shape"),
+    [("k-sparse", (16,)), ("variational", (8, 8, 1)), ("winner-take-all", (8, 8, 1))],
+)
+def test_every_layer_has_deep_features(family, shape):
+    model = ZOO[family](shape, (3, 2))
+    x = images(3, *shape)
+    for half in (model.encoder, model.decoder):
+        for layer in half.layers:
+            got = deep_features(model, x, layer=layer.name)
+            assert got.shape[1:] == layer.output.shape[1:]
+            assert np.isfinite(got).all()
+    np.testing.assert_array_equal(deep_features(model, x), model.encode(x))
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (4, 8, 3)])
+def test_image_models_take_flat_rows_and_rows_without_channels(shape):
+    model = convolutional_autoencoder(shape, (3, 5))
+    x = images(6, *shape)
+    expected = model.reconstruct(x)
+    np.testing.assert_array_equal(model.reconstruct(x.reshape(6, -1)), expected)
+    np.testing.assert_array_equal(model.encode(x.reshape(6, -1)), model.encode(x))
+    if shape[2] == 1:
+        np.testing.assert_array_equal(model.reconstruct(x[..., 0]), expected)
+    history = model.fit(x.reshape(6, -1), epochs=1, verbose=0, validation_data=x.reshape(6, -1))
+    assert np.isfinite(history.history["val_loss"]).all()
+
+
+@pytest.mark.parametrize(
+    "wrong", [(63,), (65,), (7, 8), (8, 8, 3), (4, 16), (16, 4), (4, 16, 1), (2, 4, 8), (1, 64)]
+)
+def test_rows_of_another_size_are_refused(wrong):
+    model = convolutional_autoencoder((8, 8, 1), (3, 5))
+    with pytest.raises(ValueError, match="8, 8, 1"):
+        model.reconstruct(images(4, *wrong))
+    with pytest.raises(ValueError, match="8, 8, 1"):
+        model.fit(images(4, *wrong), verbose=0)
+
+
+def test_dense_models_do_not_take_images():
+    model = stacked_autoencoder(64, 5)
+    with pytest.raises(ValueError, match="64"):
+        model.reconstruct(images(4, 8, 8))
+
+
+@pytest.mark.parametrize("stack", [dense_stack, conv_stack])
+def test_parts_stand_where_they_belong(stack):
+    shape = (20,) if stack is dense_stack else (8, 8, 1)
+    parts = {
+        "corruption": SaltPepperDropout(0.1, name="corruption"),
+        "codings": GaussianCodings(2, name="codings"),
+        "bottleneck": keras.layers.Dropout(0.1, name="bottleneck"),
+        "gate": keras.layers.Dropout(0.1, name="gate"),
+    }
+    encoder, decoder = stack(shape, (3, 2), **parts)
+    first, *_, codings, last = encoder.layers
+    assert (first, codings, last) == (parts["corruption"], parts["codings"], parts["bottleneck"])
+    assert decoder.layers[0] is parts["gate"]
+    assert math.prod(encoder.output_shape[1:]) == 2
+
+
+@pytest.mark.parametrize("stack", [dense_stack, conv_stack])
+def test_activations_are_where_they_are_asked_for(stack):
+    shape = (20,) if stack is dense_stack else (8, 8, 1)
+    encoder, decoder = stack(
+        shape,
+        (4, 3, 2),
+        activation="elu",
+        codings_activation="linear",
+        output_activation="sigmoid",
+    )
+    used = {
+        layer.name: layer.activation.__name__
+        for layer in (*encoder.layers, *decoder.layers)
+        if hasattr(layer, "activation")
+    }
+    assert used.pop("codings") == "linear"
+    assert used.pop("output") == "sigmoid"
+    assert set(used.values()) == {"elu"}
+    assert len(used) in (4, 5)
+
+
+def test_the_output_is_float32_under_a_mixed_policy():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        for shape, stack in (((20,), dense_stack), ((8, 8, 1), conv_stack)):
+            encoder, decoder = stack(shape, (3, 2))
+            assert encoder.layers[0].compute_dtype == "bfloat16"
+            assert decoder.get_layer("output").compute_dtype == "float32"
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def test_a_convolutional_model_learns(digits):
+    model = convolutional_autoencoder((8, 8, 1), (8, 10))
+    model.compile(keras.optimizers.Adam(0.005))
+    history = model.fit(digits[:512], epochs=6, verbose=0).history
+    assert history["loss"][-1] < 0.6 * history["loss"][0]

@@ -5,6 +5,12 @@
 Squared error an image on x / 255, test set, mean over the 10,000 images. The paper pretrains with
 restricted Boltzmann machines and fine-tunes with conjugate gradients; this trains from scratch with
 Adam on the cross-entropy, ELU units, linear codings and a learning rate that falls along a cosine.
+On 2026-11-25, two cores with other work beside:
+
+    train 1.748, test 2.899; PCA with 30 components 13.866; paper 3.00; 1,388 s
+
+Its training error still falls, its test error hardly: a longer run needs noise or weight decay, not a
+faster machine.
 """
 
 import argparse

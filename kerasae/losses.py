@@ -41,8 +41,9 @@ class BernoulliLikelihood(_Likelihood):
 
     def terms(self, y_true, y_pred):
         """The term of each feature, the shape of the inputs."""
-        # Not a clip, whose gradient is 0 where the answer is certain and wrong.
-        p = 1e-7 + (1 - 2e-7) * y_pred
+        # A clip to the margin would have no gradient where the answer is certain and wrong; this
+        # one only undoes the rounding of a value that went through the scaler and back.
+        p = 1e-7 + (1 - 2e-7) * ops.clip(y_pred, 0, 1)
         return -(y_true * ops.log(p) + (1 - y_true) * ops.log1p(-p))
 
     def get_config(self):

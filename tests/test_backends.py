@@ -7,18 +7,27 @@ from pathlib import Path
 import keras
 import pytest
 
-PARTS = ["layers", "callbacks", "test_contract.py"]
+# Of the contract, what compiles each family once.
+QUICK = ["test_contract.py", "-k", "shapes or falls or gradient"]
+WHOLE = [
+    "layers",
+    "callbacks",
+    "models",
+    "test_contract.py",
+    "test_losses.py",
+    "test_generation.py",
+]
 
 
 @pytest.mark.tensorflow
 @pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="JAX is not installed")
-def test_layers_and_models_keep_the_contract_on_jax(tmp_path):
-    tests = Path(__file__).parent
+@pytest.mark.parametrize("parts", [QUICK, pytest.param(WHOLE, marks=pytest.mark.slow)], ids=len)
+def test_layers_and_models_keep_the_contract_on_jax(parts, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n", "0", *(str(tests / part) for part in PARTS)],
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", *parts],
         capture_output=True,
         text=True,
-        cwd=tests.parent,
+        cwd=Path(__file__).parent,
         # What was compiled once is not compiled again: 167 s instead of 305.
         env={
             **os.environ,

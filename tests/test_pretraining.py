@@ -115,6 +115,7 @@ def test_a_number_is_the_standard_deviation_of_noise(digits):
     assert number == pytest.approx(layer, rel=0.1)
 
 
+@pytest.mark.slow
 def test_extra_layers_are_skipped_and_their_weights_stay(digits):
     models = [
         kerasae.denoising_autoencoder((64,), (32, 8)),

@@ -92,6 +92,7 @@ def test_x_is_the_sum_of_its_parts_in_its_own_units(spiked, norm, scaler):
         assert ((split.scores == 0) == untouched.all(axis=1)).all()
 
 
+@pytest.mark.slow
 def test_planted_rows_of_digits_are_flagged(digits):
     labels = kerasae.datasets.load("digits").y
     zeros, others = digits[labels == 0], digits[labels != 0][:18]

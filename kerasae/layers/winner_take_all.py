@@ -61,19 +61,21 @@ class _Competition(keras.layers.Layer):
         self.winners = winners
 
     def build(self, input_shape):
-        self.threshold = self.add_weight(
-            shape=(input_shape[-1],),
-            initializer="zeros",
-            dtype="float32",
-            trainable=False,
-            aggregation="mean",
-            name="threshold",
-        )
+        settings = {"dtype": "float32", "trainable": False, "aggregation": "mean"}
+        settings["initializer"] = "zeros"
+        self.total = self.add_weight((input_shape[-1],), name="total", **settings)
+        self.seen = self.add_weight((), name="seen", **settings)
+
+    @property
+    def threshold(self):
+        """The remembered threshold of each unit, (units,); 0 before any training."""
+        # Over what was seen, which begins at 0: the first batches count in full.
+        return self.total / ops.maximum(self.seen, 1e-6)
 
     def thresholds(self, activations, training):
         """The least activation that wins, for each unit; activations are (batch, units)."""
         if self.winners == 1:
-            return ops.full(self.threshold.shape, -float("inf"))
+            return ops.full(self.total.shape, -float("inf"))
         if not training:
             return self.threshold
         activations = ops.cast(activations, "float32")
@@ -81,7 +83,8 @@ class _Competition(keras.layers.Layer):
         kept = ops.cast(ops.round(self.winners * ops.cast(rows, "float32")), "int32")
         place = rows - ops.clip(kept, 1, rows)
         least = ops.take(ops.sort(ops.stop_gradient(activations), axis=0), place, axis=0)
-        self.threshold.assign(0.9 * self.threshold + 0.1 * least)
+        self.total.assign(0.9 * self.total + 0.1 * least)
+        self.seen.assign(0.9 * self.seen + 0.1)
         return least
 
     def compute_output_spec(self, inputs, training=False):

@@ -196,7 +196,7 @@ class Autoencoder(CheckedModel):
                 f"no prior of the codings ({self.name}); expected a variational or an adversarial "
                 "autoencoder to generate rows; try decode for codings of your own"
             )
-        return self.decode(self.prior.sample(n, seed), **kwargs)
+        return self.decode(self.prior.sample(int(n), seed), **kwargs)
 
     def reconstruction_error(self, x, per_feature=False, **kwargs):
         """Squared error on the scaled values.

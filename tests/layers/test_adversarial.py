@@ -213,6 +213,7 @@ def test_metrics_are_the_means_over_the_batches_of_training(digits):
     assert history["discriminator_accuracy"][0] == pytest.approx(accuracy, abs=0.1)
 
 
+@pytest.mark.slow
 def test_fit_moves_the_codings_towards_the_prior():
     x = np.random.default_rng(0).uniform((2, -1), (6, 1), (1000, 2)).astype("float32")
     encoder = keras.Sequential(

@@ -220,6 +220,7 @@ def test_the_loss_is_the_error_and_beta_times_the_norm_on_the_scaled_values(digi
     assert got["loss"] - got["mse"] == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_without_beta_it_trains_as_the_plain_model(digits):
     x = digits[:128]
     contractive, with_penalty = fitted(x, beta=0.0)
@@ -236,6 +237,7 @@ def test_the_penalty_contracts(digits):
     assert norms[1] < norms[0] / 2
 
 
+@pytest.mark.slow
 def test_compiled_and_plain_training_agree(digits):
     x = digits[:128]
     histories = [fitted(x, beta=0.1, compiled={"jit_compile": jit})[1] for jit in (True, False)]

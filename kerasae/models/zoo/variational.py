@@ -66,7 +66,6 @@ def variational_autoencoder(
         hidden_units,
         activation=activation,
         codings=GaussianCodings(hidden_units[-1], beta, seed=seed, name="codings"),
-        loss=loss(**settings),
         name=name,
-        **{"output_activation": output_activation, **arguments},
+        **{"loss": loss(**settings), "output_activation": output_activation, **arguments},
     )

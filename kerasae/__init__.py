@@ -58,6 +58,7 @@ if Path(sys.argv[0]).stem != "kerasae":
         winner_take_all_autoencoder,
     )
     from kerasae.pretraining import pretrain
+    from kerasae.publishing import verify
     from kerasae.robust import (
         RobustDecomposition,
         group_threshold,
@@ -119,5 +120,6 @@ __all__ = [
     "stacked_autoencoder",
     "supervised_from",
     "variational_autoencoder",
+    "verify",
     "winner_take_all_autoencoder",
 ]

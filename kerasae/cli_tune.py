@@ -94,9 +94,14 @@ def export(
     output: Annotated[Path, typer.Option(help="Folder of the saved models.")] = Path(
         "saved_models"
     ),
+    features: Annotated[
+        str | None, typer.Option(help="Layers for the signature features: hidden_1,hidden_2.")
+    ] = None,
 ):
     """Publishes a model as OUTPUT/NAME/VERSION, for TF Serving."""
     with starting():
         from kerasae.tuning import export as publishing
-    folder = publishing.export_model(model, output / (name or model.stem))
+    folder = publishing.export_model(
+        model, output / (name or model.stem), tuple(features.split(",")) if features else ()
+    )
     console.print(f"SavedModel: {folder}", soft_wrap=True, highlight=False)

@@ -1,8 +1,6 @@
 """Numbered SavedModels for serving, written whole or not at all."""
 
 import json
-import os
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,13 +8,13 @@ import keras
 import numpy as np
 
 from kerasae._version import __version__
-from kerasae.door import check_count
+from kerasae.features import layer_functions
+from kerasae.publishing import MANIFEST, publish
 
-MANIFEST = "manifest.json"
 KERAS_FILE = "model.keras"
 
 
-def export_saved_model(model, directory, version=None, figures=None):
+def export_saved_model(model, directory, version=None, figures=None, features=()):
     r"""Writes a model as a SavedModel that runs without Python and without kerasae.
 
     The folder appears whole or not at all: it is written beside its place and then renamed. Every
@@ -27,6 +25,8 @@ def export_saved_model(model, directory, version=None, figures=None):
     | signature | output | shape |
     |---|---|---|
     | `serving_default`, `encode` | `codings` | (batch, codings) |
+    | `encode_uint8`, of uint8 `rows` | `codings` | (batch, codings) |
+    | `features`, of the layers asked for | the layers' names | (batch, ...) |
     | `reconstruct` | `reconstruction` | (batch, *row_shape), in the user's units |
     | `reconstruction_error` | `reconstruction_error` | (batch,), on the scaled values |
     | `anomaly_score`, after `anomaly.calibrate` | `anomaly_score`, `reconstruction_error`, \
@@ -41,10 +41,13 @@ def export_saved_model(model, directory, version=None, figures=None):
         directory: Folder of the model's versions, `saved_models/NAME`; made if need be.
         version: Number of the version, at least 1; by default the next free one.
         figures: Numbers by name, to keep in the manifest beside those of the last `fit`.
+        features: Names of layers whose outputs the signature `features` gives.
 
     Returns:
         Path of the folder, `directory/version`. `manifest.json` in it tells the versions of kerasae
-        and Keras, shape and names of the columns, scaler, layout and training figures.
+        and Keras, shape and names of the columns, scaler, layout, training figures, and the sha256
+        of every file, which `kerasae.verify` compares. One row for each signature lies in
+        `assets.extra`, with which TF Serving warms up before it serves the version.
 
     Raises:
         FileExistsError: The version exists; nothing is touched.
@@ -56,76 +59,23 @@ def export_saved_model(model, directory, version=None, figures=None):
         >>> export_saved_model(model, tempfile.mkdtemp() + "/demo").name
         '1'
     """
-    return publish(lambda folder: write_saved_model(model, folder, figures), directory, version)
+    name = Path(directory).name
+
+    def write(folder):
+        write_saved_model(model, folder, figures, features=features, name=name)
+
+    return publish(write, directory, version)
 
 
-def publish(write, directory, version=None):
-    """Makes a numbered folder appear whole: TF Serving loads a new number within a second.
-
-    Args:
-        write: Function that fills the folder whose path it is given.
-        directory: Folder of the versions; made if need be.
-        version: Number of the version, or None for the next free one.
-
-    Returns:
-        Path of the folder, `directory/version`.
-
-    Raises:
-        FileExistsError: The version exists; nothing is touched.
-        ValueError: The version is not a whole number of at least 1.
-    """
-    check_count("version", version)
-    directory = Path(directory)
-    final = directory / str(next_version(directory) if version is None else int(version))
-    _refuse_existing(final)
-    directory.mkdir(parents=True, exist_ok=True)
-    beside = directory / f".{final.name}.{os.getpid()}"
-    try:
-        beside.mkdir()
-        write(beside)
-        for path in beside.rglob("*"):
-            _flush(path)
-        _refuse_existing(final)
-        beside.rename(final)
-        _flush(directory)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    return final
-
-
-def versions(directory):
-    """The numbers of the versions in a folder, in order; empty where there is no such folder."""
-    directory = Path(directory)
-    names = (path.name for path in directory.iterdir()) if directory.is_dir() else ()
-    return sorted(int(name) for name in names if name.isdecimal())
-
-
-def next_version(directory):
-    """The number after the highest version in a folder, 1 where there is none."""
-    return max(versions(directory), default=0) + 1
-
-
-def _refuse_existing(folder):
-    if folder.exists():
-        raise FileExistsError(
-            f"version {folder.name} exists ({folder}); expected a new number; try version "
-            f"{next_version(folder.parent)}"
-        )
-
-
-def _flush(path):
-    descriptor = os.open(path, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
-
-
-def write_saved_model(model, folder, figures=None):
-    """Writes the SavedModel and its manifest into a folder; see `export_saved_model`.
+def write_saved_model(model, folder, figures=None, *, features=(), name="model"):
+    """Writes the SavedModel, its warm-up and its manifest into a folder.
 
     Args:
         model: An `Autoencoder`.
         folder: Path of the folder.
         figures: Numbers by name for the manifest, or None.
+        features: Names of layers for the signature `features`.
+        name: What a server calls the model.
 
     Raises:
         ValueError: Weights are not finite.
@@ -133,18 +83,40 @@ def write_saved_model(model, folder, figures=None):
     model.check_weights()
     archive = keras.export.ExportArchive()
     archive.track(model)
-    for name, (function, spec) in signatures(model).items():
-        archive.add_endpoint(name, function, input_signature=[spec])
+    served = signatures(model, features)
+    for signature, (function, spec) in served.items():
+        archive.add_endpoint(signature, function, input_signature=[spec])
     archive.write_out(str(folder), verbose=False)
-    text = json.dumps(manifest(model, figures), indent=2, default=str)
+    _write_warmup(folder, name, {signature: spec for signature, (_, spec) in served.items()})
+    told = {**manifest(model, figures), "signatures": list(served)}
+    text = json.dumps(told, indent=2, default=str)
     (Path(folder) / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
-def signatures(model):
+def _write_warmup(folder, name, specs):
+    """One row a signature, as TF Serving replays them before it serves a version."""
+    import tensorflow as tf  # noqa: PLC0415
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2  # noqa: PLC0415
+
+    directory = Path(folder) / "assets.extra"
+    directory.mkdir()
+    with tf.io.TFRecordWriter(str(directory / "tf_serving_warmup_requests")) as writer:
+        for signature, spec in specs.items():
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = name
+            request.model_spec.signature_name = signature
+            row = tf.zeros((1, *spec.shape[1:]), spec.dtype)
+            request.inputs[spec.name].CopyFrom(tf.make_tensor_proto(row))
+            log = prediction_log_pb2.PredictLog(request=request)
+            writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())
+
+
+def signatures(model, features=()):
     """What an exported model answers.
 
     Args:
         model: An `Autoencoder`.
+        features: Names of layers for the signature `features`.
 
     Returns:
         A dict by name of the signature: a function of one tensor, and a `keras.InputSpec` of it.
@@ -155,6 +127,10 @@ def signatures(model):
 
     rows = named("rows", model.row_shape)
     endpoints = {name: (function, rows) for name, function in model.endpoints.items()}
+    pixels = named("rows", model.row_shape, "uint8")
+    endpoints["encode_uint8"] = (model.endpoints["encode"], pixels)
+    if features:
+        endpoints["features"] = (layer_functions(model, features), rows)
     codings = named("codings", model.decoder.input_shape[1:])
     decode = {"decode": (lambda h: {"reconstruction": model.reconstruction_of(h)}, codings)}
     # TensorFlow draws a row's codings from its seed; other backends cannot within one graph.

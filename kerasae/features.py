@@ -84,6 +84,23 @@ def deep_features(model, x, layer="codings", batch_size=256, verbose=0):
     )
 
 
+def layer_functions(model, names):
+    """A function from a tensor of rows to the outputs of named layers, for compiled functions.
+
+    Args:
+        model: An `Autoencoder`.
+        names: Names of layers of the encoder or decoder.
+
+    Returns:
+        A function that answers a dict by name of float32 tensors, batch first.
+
+    Raises:
+        ValueError: There is no such layer.
+    """
+    parts = {name: _layer_function(model, name) for name in names}
+    return lambda x: {name: part(x) for name, part in parts.items()}
+
+
 def _layer_function(model, name):
     layers = {layer.name: half for half in (model.encoder, model.decoder) for layer in half.layers}
     if name not in layers:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import keras
 
-from kerasae.export import KERAS_FILE, MANIFEST, manifest, versions
+from kerasae.export import KERAS_FILE, manifest
 from kerasae.models import Autoencoder
+from kerasae.publishing import MANIFEST, versions
 
 
 def load_model(path):
@@ -54,13 +55,15 @@ def load_model(path):
     return model
 
 
-def _newest(path):
+def newest(path):
+    """The newest version where a path is the folder of several, else the path itself."""
+    path = Path(path)
     numbers = versions(path)
     return path / str(numbers[-1]) if numbers else path
 
 
 def _keras_file(path):
-    path = _newest(path)
+    path = newest(path)
     if path.is_dir():
         path = path / KERAS_FILE
     if not path.exists():
@@ -89,7 +92,7 @@ def read_manifest(path):
         FileNotFoundError: There is no model.
         ValueError: The model or its manifest is damaged.
     """
-    path = _newest(Path(path))
+    path = newest(Path(path))
     file = path / MANIFEST
     if not file.exists():
         return manifest(load_model(path))

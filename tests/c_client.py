@@ -1,9 +1,10 @@
 """Runs a SavedModel through TensorFlow's C library alone: no Python module of it is imported.
 
-python c_client.py LIBRARIES EXPORT ROWS.npy ANSWERS.npz SIGNATURES
+python c_client.py LIBRARIES EXPORT FEEDS.npz ANSWERS.npz SIGNATURES
 
-LIBRARIES is the folder of libtensorflow_cc.so.2, SIGNATURES a JSON dict: name to the names of the
-input and output tensors.
+LIBRARIES is the folder of libtensorflow_cc.so.2; FEEDS holds the input of each signature, by its
+name; SIGNATURES is a JSON dict: name to that of the input tensor and a dict of those of the outputs.
+ANSWERS are named SIGNATURE/OUTPUT.
 """
 
 import json
@@ -25,7 +26,8 @@ from ctypes import c_void_p as pointer
 
 import numpy as np
 
-FLOAT = 1
+# TensorFlow's numbers of types.
+TYPES = {"float32": 1, "int32": 3, "uint8": 4, "bool": 10}
 
 
 class Output(Structure):
@@ -46,6 +48,7 @@ PROTOTYPES = {
     "AllocateTensor": (pointer, c_int, POINTER(c_int64), c_int, c_size_t),
     "TensorData": (pointer, pointer),
     "TensorByteSize": (c_size_t, pointer),
+    "TensorType": (c_int, pointer),
     "NumDims": (c_int, pointer),
     "Dim": (c_int64, pointer, c_int),
     "SessionRun": (
@@ -66,7 +69,7 @@ def library(folder):
     return functions
 
 
-def main(libraries, export, rows, answers, signatures):
+def main(libraries, export, feeds, answers, signatures):
     tf = library(libraries)
     status, graph = tf["NewStatus"](), tf["NewGraph"]()
     session = tf["LoadSessionFromSavedModel"](
@@ -74,7 +77,7 @@ def main(libraries, export, rows, answers, signatures):
         *(graph, None, status),
     )
     assert tf["GetCode"](status) == 0, tf["Message"](status)
-    x = np.ascontiguousarray(np.load(rows), "float32")
+    kinds = {number: name for name, number in TYPES.items()}
 
     def place(name):
         operation, index = name.split(":")
@@ -82,8 +85,9 @@ def main(libraries, export, rows, answers, signatures):
         assert found, name
         return Output(found, int(index))
 
-    def run(feed, fetch):
-        tensor = tf["AllocateTensor"](FLOAT, (c_int64 * x.ndim)(*x.shape), x.ndim, x.nbytes)
+    def run(x, feed, fetch):
+        number = TYPES[x.dtype.name]
+        tensor = tf["AllocateTensor"](number, (c_int64 * x.ndim)(*x.shape), x.ndim, x.nbytes)
         memmove(tf["TensorData"](tensor), x.ctypes.data, x.nbytes)
         got = (pointer * 1)()
         tf["SessionRun"](
@@ -93,9 +97,15 @@ def main(libraries, export, rows, answers, signatures):
         assert tf["GetCode"](status) == 0, tf["Message"](status)
         shape = [tf["Dim"](got[0], axis) for axis in range(tf["NumDims"](got[0]))]
         content = string_at(tf["TensorData"](got[0]), tf["TensorByteSize"](got[0]))
-        return np.frombuffer(content, "float32").reshape(shape)
+        return np.frombuffer(content, kinds[tf["TensorType"](got[0])]).reshape(shape)
 
-    np.savez(answers, **{name: run(*names) for name, names in json.loads(signatures).items()})
+    inputs = {name: np.ascontiguousarray(x) for name, x in np.load(feeds).items()}
+    got = {
+        f"{name}/{output}": run(inputs[name], feed, fetch)
+        for name, (feed, fetches) in json.loads(signatures).items()
+        for output, fetch in fetches.items()
+    }
+    np.savez(answers, **got)
     assert not [name for name in sys.modules if name.startswith(("tensorflow", "keras"))]
 
 

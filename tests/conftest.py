@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -59,6 +60,30 @@ def run_python(tmp_path):
         return done.stdout.strip().splitlines()[-1]
 
     return run
+
+
+@pytest.fixture
+def c_library(tmp_path):
+    """Answers of an export by TensorFlow's C library alone, by "signature/output"."""
+
+    def answers(folder, feeds):
+        import tensorflow as tf
+        from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+        graph = SavedModel.FromString((folder / "saved_model.pb").read_bytes()).meta_graphs[0]
+        names = {}
+        for name, signature in graph.signature_def.items():
+            if name in feeds:
+                (feed,) = signature.inputs.values()
+                names[name] = feed.name, {key: one.name for key, one in signature.outputs.items()}
+        np.savez(tmp_path / "feeds.npz", **feeds)
+        client = ROOT / "tests" / "c_client.py"
+        files = folder, tmp_path / "feeds.npz", tmp_path / "answers.npz"
+        arguments = (client, Path(tf.__file__).parent, *files, json.dumps(names))
+        subprocess.run([sys.executable, *map(str, arguments)], check=True)
+        return dict(np.load(tmp_path / "answers.npz"))
+
+    return answers
 
 
 @pytest.fixture

@@ -166,7 +166,7 @@ def test_every_family_trains(kerasae, options):
 MISTAKES = {
     "trian": "No such command 'trian'",
     "train digts": "unknown data set 'digts'; expected one of digits, mnist; try digits",
-    "train --model staked": "unknown model 'staked'; expected one of denoising",
+    "train --model staked": "unknown model 'staked'; expected one of adversarial",
     "train --hidden 300-100": "try 300-100-300",
     "train --hidden 0": "expected whole numbers of at least 1",
     "train --epochs 0": "0 is no count (--epochs)",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kerasae import ZOO, RangeScaling, SaltPepperDropout, SpatialWinnerTakeAll
+from kerasae import ZOO, RangeScaling, SaltPepperDropout, SpatialWinnerTakeAll, deep_features
 
 NOISE = {"corruption": lambda: SaltPepperDropout(0.1, salt=0, seed=1)}
 # Each name: the family, the shape of a row, the encoder's half, and arguments made anew each time.
@@ -193,29 +193,39 @@ def test_trains_in_mixed_precision(make, digits, half):
 
 
 @pytest.mark.tensorflow
-def test_the_export_answers_as_the_methods(trained, answers, x, tmp_path):
+def test_the_c_library_answers_as_the_methods(trained, answers, digits, x, tmp_path, c_library):
     import tensorflow as tf
 
-    from kerasae import export_saved_model
+    from kerasae import anomaly, export_saved_model
 
-    signatures = tf.saved_model.load(str(export_saved_model(trained, tmp_path))).signatures
-    codings, seeds = answers["encode"], np.arange(len(x), dtype="int32")
-    rows = {"rows": np.reshape(x, (-1, *trained.row_shape))}
+    # On other rows: the score of the same row, a digit off, would have another rank.
+    anomaly.calibrate(trained, pixels(digits[200:400]))
+    folder = export_saved_model(trained, tmp_path / "demo", features=["hidden_1"])
+    rows, seeds = np.reshape(x, (-1, *trained.row_shape)), np.arange(len(x), dtype="int32")
+    codings = answers["encode"]
+    hidden = deep_features(trained, x, "hidden_1")
     expected = {
-        "serving_default": (rows, "codings", codings),
-        "encode": (rows, "codings", codings),
-        "decode": ({"codings": codings}, "reconstruction", trained.decode(codings)),
-        "reconstruct": (rows, "reconstruction", answers["predict"]),
-        "reconstruction_error": (rows, "reconstruction_error", answers["reconstruction_error"]),
+        "serving_default/codings": (rows, codings),
+        "encode/codings": (rows, codings),
+        "encode_uint8/codings": (rows.astype("uint8"), codings),
+        "features/hidden_1": (rows, hidden),
+        "decode/reconstruction": (codings, trained.decode(codings)),
+        "reconstruct/reconstruction": (rows, answers["predict"]),
+        "reconstruction_error/reconstruction_error": (rows, answers["reconstruction_error"]),
     }
+    for name, value in anomaly.score(trained, x)._asdict().items():
+        expected[f"anomaly_score/{name}"] = (rows, value)
     if trained.prior is not None:
         draws = [tf.random.stateless_uniform([trained.prior.uniforms], [i, 0]) for i in seeds]
         drawn = trained.decode(np.asarray(trained.prior(tf.stack(draws))))
-        expected["generate"] = ({"seed": seeds}, "reconstruction", drawn)
-    assert set(signatures) == set(expected)
-    for name, (inputs, output, value) in expected.items():
-        for count in (len(x), 1):
-            some = {key: tf.constant(one[:count]) for key, one in inputs.items()}
-            got = signatures[name](**some)
-            assert set(got) == {output}
-            np.testing.assert_allclose(got[output], value[:count], rtol=1e-6, atol=2e-6)
+        expected["generate/reconstruction"] = (seeds, drawn)
+    feeds = {name.split("/")[0]: one for name, (one, _) in expected.items()}
+    got = c_library(folder, feeds)
+    alone = c_library(folder, {name: one[3:4] for name, one in feeds.items()})
+    assert set(got) == set(expected)
+    assert set(tf.saved_model.load(str(folder)).signatures) == set(feeds)
+    for name, (_, value) in expected.items():
+        # Relative to the units: pixels go up to 17.
+        np.testing.assert_allclose(got[name], value, rtol=1e-6, atol=2e-6, err_msg=name)
+        np.testing.assert_allclose(alone[name], value[3:4], rtol=1e-6, atol=2e-6, err_msg=name)
+    assert b"_XlaMustCompile" not in (folder / "saved_model.pb").read_bytes()

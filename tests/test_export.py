@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from kerasae import RangeScaling, export_saved_model, load_model, stacked_autoencoder
-from kerasae.export import publish, versions
+from kerasae.deployment import write_serving_files
+from kerasae.publishing import publish, verify, versions
 
 OUTPUTS = {
     "serving_default": "codings",
@@ -45,30 +46,6 @@ def exported(model, digits, tmp_path):
 
 
 @pytest.mark.tensorflow
-def test_the_c_library_alone_answers_as_predict(exported, tmp_path):
-    import tensorflow as tf
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-
-    folder, expected = exported
-    graph = SavedModel.FromString((folder / "saved_model.pb").read_bytes()).meta_graphs[0]
-    names = {
-        name: (
-            graph.signature_def[name].inputs["rows"].name,
-            graph.signature_def[name].outputs[output].name,
-        )
-        for name, output in OUTPUTS.items()
-    }
-    client = Path(__file__).with_name("c_client.py")
-    libraries = Path(tf.__file__).parent
-    arguments = [libraries, folder, tmp_path / "x.npy", tmp_path / "got.npz", json.dumps(names)]
-    subprocess.run([sys.executable, client, *map(str, arguments)], check=True)
-    got = np.load(tmp_path / "got.npz")
-    for name, value in expected.items():
-        assert got[name].shape == value.shape
-        np.testing.assert_allclose(got[name], value, rtol=0, atol=1e-6, err_msg=name)
-
-
-@pytest.mark.tensorflow
 def test_saved_model_cli_answers_as_predict(exported, tmp_path):
     folder, expected = exported
     tool = Path(sys.executable).with_name("saved_model_cli")
@@ -97,7 +74,7 @@ def test_the_manifest_tells_what_the_model_is(exported):
     assert manifest["codings"] == 7
     assert manifest["scaler"] == "RangeScaling"
     assert manifest["epochs"] == 1
-    assert manifest["signatures"] == list(OUTPUTS)
+    assert manifest["signatures"] == [*OUTPUTS, "encode_uint8", "decode"]
     assert set(manifest["figures"]) == {"loss", "mse", "test_mse"}
 
 
@@ -128,7 +105,7 @@ def test_a_version_that_fails_midway_leaves_nothing(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from kerasae.export import publish
+from kerasae.publishing import publish
 def write(folder):
     (folder / "saved_model.pb").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -142,6 +119,63 @@ def test_a_version_that_is_killed_midway_never_appears(tmp_path):
     assert versions(tmp_path / "demo") == []
     publish(lambda folder: (folder / "whole").touch(), tmp_path / "demo")
     assert versions(tmp_path / "demo") == [1]
+
+
+@pytest.mark.tensorflow
+def test_every_byte_is_verified(exported):
+    folder, _ = exported
+    count = verify(folder)
+    assert count == sum(path.is_file() for path in folder.rglob("*")) - 1
+    weights = next((folder / "variables").glob("*.data*"))
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(ValueError, match=r"changed: variables/.*as they were written"):
+        verify(folder)
+    weights.unlink()
+    with pytest.raises(ValueError, match="missing: variables/"):
+        verify(folder)
+    weights.write_bytes(content)
+    (folder / "new").touch()
+    with pytest.raises(ValueError, match="added: new"):
+        verify(folder)
+    (folder / "manifest.json").write_text("{")
+    with pytest.raises(ValueError, match="damaged manifest"):
+        verify(folder)
+    with pytest.raises(FileNotFoundError, match="no manifest"):
+        verify(folder / "variables")
+
+
+@pytest.mark.tensorflow
+def test_warm_up_requests_replay(exported):
+    import tensorflow as tf
+    from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
+    folder, _ = exported
+    signatures = tf.saved_model.load(str(folder)).signatures
+    records = tf.data.TFRecordDataset(str(folder / "assets.extra" / "tf_serving_warmup_requests"))
+    replayed = set()
+    for record in records:
+        request = PredictionLog.FromString(record.numpy()).predict_log.request
+        assert request.model_spec.name == "demo"
+        inputs = {key: tf.constant(tf.make_ndarray(one)) for key, one in request.inputs.items()}
+        outputs = signatures[request.model_spec.signature_name](**inputs)
+        assert all(len(output) == 1 for output in outputs.values())
+        replayed.add(request.model_spec.signature_name)
+    assert replayed == set(signatures)
+
+
+@pytest.mark.tensorflow
+def test_the_servers_list_names_every_model(exported, tmp_path):
+    from google.protobuf import text_format
+    from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "batching.config").write_text("mine")
+    text = write_serving_files(tmp_path).read_text()
+    listed = text_format.Parse(text, ModelServerConfig()).model_config_list.config
+    assert [(one.name, one.base_path) for one in listed] == [("demo", "/models/demo")]
+    assert (tmp_path / "batching.config").read_text() == "mine"
+    assert "127.0.0.1:8501:8501" in (tmp_path / "compose.yaml").read_text()
 
 
 def test_a_broken_model_is_not_exported(model, tmp_path):

@@ -1,16 +1,21 @@
 """The winner of a sweep, or any saved model, as a numbered SavedModel."""
 
-from kerasae.export import KERAS_FILE, publish, write_saved_model
+from pathlib import Path
+
+from kerasae.deployment import write_serving_files
+from kerasae.export import KERAS_FILE, write_saved_model
 from kerasae.loading import load_model
+from kerasae.publishing import publish
 from kerasae.tuning.results import best_model, best_row, is_sweep
 
 
-def export_model(source, directory):
+def export_model(source, directory, features=()):
     """Publishes the winner of a sweep, or a saved model, for TF Serving.
 
     Args:
         source: Folder of a sweep, a .keras file, or a folder of a model's versions.
         directory: Folder of the versions to add one to.
+        features: Names of layers whose outputs the signature `features` gives.
 
     Returns:
         Path of the version, with the SavedModel, its manifest and the Keras model in it.
@@ -26,7 +31,10 @@ def export_model(source, directory):
         model, figures = load_model(source), None
 
     def write(folder):
-        write_saved_model(model, folder, figures)
+        name = Path(directory).name
+        write_saved_model(model, folder, figures, features=features, name=name)
         model.save(folder / KERAS_FILE)
 
-    return publish(write, directory)
+    folder = publish(write, directory)
+    write_serving_files(folder.parent.parent)
+    return folder

@@ -21,10 +21,12 @@ from kerasae.commands.building import (
     row_shape,
 )
 from kerasae.datasets import load
+from kerasae.deployment import write_serving_files
 from kerasae.door import unknown
-from kerasae.export import KERAS_FILE, publish, write_saved_model
+from kerasae.export import KERAS_FILE, write_saved_model
 from kerasae.layers.scaling import scale
 from kerasae.models import ZOO
+from kerasae.publishing import publish
 
 
 def train(
@@ -125,7 +127,7 @@ def _compare_with_pca(autoencoder, rows, console):
 
 def _save(autoencoder, rows, directory, figures, console):
     def write(folder):
-        write_saved_model(autoencoder, folder, figures)
+        write_saved_model(autoencoder, folder, figures, name=directory.name)
         autoencoder.save(folder / KERAS_FILE)
         pictures = folder / "figures"
         pictures.mkdir()
@@ -137,6 +139,7 @@ def _save(autoencoder, rows, directory, figures, console):
 
     with console.status("saving"):
         folder = publish(write, directory)
+        write_serving_files(directory.parent)
     for what, where in (
         ("SavedModel", folder),
         ("Keras model", folder / KERAS_FILE),

@@ -15,7 +15,8 @@ from kerasae.datasets import load
 from kerasae.door import column_order
 from kerasae.features import deep_features
 from kerasae.layers.scaling import scale
-from kerasae.loading import load_model, read_manifest
+from kerasae.loading import load_model, newest, read_manifest
+from kerasae.publishing import verify
 
 
 def _rows(autoencoder, data, load_options):
@@ -154,7 +155,10 @@ def _write(path, writer):
 def info(model, console):
     """Prints the manifest of a saved model; see `kerasae info --help`."""
     table = Table("what", "value")
-    for what, value in read_manifest(model).items():
+    told = read_manifest(model)
+    if "files" in told:
+        told["files"] = f"{verify(newest(model))}, as they were written"
+    for what, value in told.items():
         table.add_row(what, _text(value))
     console.print(table)
 

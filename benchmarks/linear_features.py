@@ -2,7 +2,8 @@
 
     KERASAE_DATA_DIR=FOLDER python benchmarks/linear_features.py [FAMILY ...]
 
-Each model is trained on the 60,000 training images without their labels; then a linear support
+Each model, with tied weights as in the papers, is trained on the 60,000 training images without their
+labels; then a linear support
 vector machine and a logistic regression learn the digits from its codings. Their strengths are
 chosen on the last 10,000 training images, then they are trained on all. Test error in percent.
 """
@@ -21,7 +22,7 @@ from sklearn.svm import LinearSVC
 
 import kerasae
 
-STRENGTHS = (0.01, 0.1, 1.0)
+STRENGTHS = (0.1, 1.0, 10.0)
 PAPERS = {
     "winner-take-all": "SVM 1.2",
     "k-sparse": "logistic 1.35",
@@ -29,7 +30,7 @@ PAPERS = {
 }
 # Builder, width, arguments, epochs, learning rate.
 MODELS = {
-    "winner-take-all": (kerasae.winner_take_all_autoencoder, 2000, {"winners": 0.05}, 25, 0.001),
+    "winner-take-all": (kerasae.winner_take_all_autoencoder, 2000, {"winners": 0.05}, 30, 0.001),
     "k-sparse": (kerasae.k_sparse_autoencoder, 1000, {"k": 25, "alpha": 3.0}, 30, 0.001),
     "contractive": (
         kerasae.contractive_autoencoder,
@@ -45,7 +46,7 @@ def codings_of(family, x, x_test):
     """Codings of both sets by a model that saw the first only."""
     build, width, arguments, epochs, rate = MODELS[family]
     keras.utils.set_random_seed(0)
-    model = build(784, width, **arguments)
+    model = build(784, width, tied=True, **arguments)
     schedule = keras.optimizers.schedules.CosineDecay(rate, epochs * -(-len(x) // 100))
     model.compile(keras.optimizers.Adam(schedule), steps_per_execution=50, jit_compile=True)
     history = model.fit(x, epochs=epochs, batch_size=100, verbose=0).history

@@ -5,6 +5,13 @@
 784-500-500-20 with a Bernoulli likelihood, 40 epochs of Adam, batch 128. Binarized: each pixel drawn
 once with its intensity as the probability, by a fixed seed, as in the data set that the literature
 uses. Nats an image on the 10,000 test images: the bound with ten draws, the log-likelihood with 200.
+On 2026-11-25, two cores with other work beside, seconds to train:
+
+                 test ELBO   log-likelihood   ELBO on training rows   seconds
+    binarized       -94.62           -90.89                  -92.46       309
+    intensities     -97.50           -94.37                  -96.77       391
+
+Flax's example, 784-500-20, reports -107.05 on binarized images.
 """
 
 import argparse

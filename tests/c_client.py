@@ -3,8 +3,8 @@
 python c_client.py LIBRARIES EXPORT FEEDS.npz ANSWERS.npz SIGNATURES
 
 LIBRARIES is the folder of libtensorflow_cc.so.2; FEEDS holds the input of each signature, by its
-name; SIGNATURES is a JSON dict: name to that of the input tensor and a dict of those of the outputs.
-ANSWERS are named SIGNATURE/OUTPUT.
+name; SIGNATURES is a JSON dict: name to that of the input tensor and a dict of those of the
+outputs. ANSWERS are named SIGNATURE/OUTPUT.
 """
 
 import json

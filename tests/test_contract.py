@@ -193,13 +193,14 @@ def test_trains_in_mixed_precision(make, digits, half):
 
 
 @pytest.mark.tensorflow
-def test_the_c_library_answers_as_the_methods(trained, answers, digits, x, tmp_path, c_library):
+def test_the_c_library_answers_as_the_methods(trained, answers, digits, tmp_path, c_library):
     import tensorflow as tf
 
     from kerasae import anomaly, export_saved_model
 
     # On other rows: the score of the same row, a digit off, would have another rank.
-    anomaly.calibrate(trained, pixels(digits[200:400]))
+    x, others = pixels(digits[:200]), pixels(digits[200:400])
+    anomaly.calibrate(trained, others)
     folder = export_saved_model(trained, tmp_path / "demo", features=["hidden_1"])
     rows, seeds = np.reshape(x, (-1, *trained.row_shape)), np.arange(len(x), dtype="int32")
     codings = answers["encode"]

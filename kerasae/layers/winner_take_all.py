@@ -78,17 +78,35 @@ class _Competition(keras.layers.Layer):
             return ops.full(self.total.shape, -float("inf"))
         if not training:
             return self.threshold
-        activations = ops.cast(activations, "float32")
+        activations = ops.stop_gradient(ops.cast(activations, "float32"))
         rows = ops.shape(activations)[0]
         kept = ops.cast(ops.round(self.winners * ops.cast(rows, "float32")), "int32")
-        place = rows - ops.clip(kept, 1, rows)
-        least = ops.take(ops.sort(ops.stop_gradient(activations), axis=0), place, axis=0)
+        least = _nth_largest(activations, ops.clip(kept, 1, rows))
         self.total.assign(0.9 * self.total + 0.1 * least)
         self.seen.assign(0.9 * self.seen + 0.1)
         return least
 
     def compute_output_spec(self, inputs, training=False):
         return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
+
+
+def _nth_largest(values, n):
+    """The n-th largest of each column, of a float32 tensor of shape (rows, columns)."""
+
+    # By taking the largest away n times: the winners are few, and XLA sorts slowly on a CPU.
+    def take_away(_, state):
+        rest, nth, taken = state
+        largest = ops.max(rest, axis=0)
+        equal = rest >= largest
+        open_ = taken < n
+        nth = ops.where(open_, largest, nth)
+        count = ops.sum(ops.cast(equal, "int32"), axis=0)
+        taken = ops.where(open_, taken + count, taken)
+        return ops.where(equal, -float("inf"), rest), nth, taken
+
+    nothing = ops.zeros_like(values[0])
+    state = (values, nothing, ops.cast(nothing, "int32"))
+    return ops.fori_loop(0, n, take_away, state)[1]
 
 
 @keras.saving.register_keras_serializable("kerasae")

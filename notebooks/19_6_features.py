@@ -96,6 +96,13 @@ for beta in (0.0, 0.001):
     print(f"  beta {beta}: squared norm of the Jacobian {norm:.2f}")
 
 # %% [markdown]
+# What the contractive codings look at: the kernel of the encoder, the strongest first.
+
+# %%
+kernel = ops.convert_to_numpy(model.encoder.get_layer("codings").kernel)
+kerasae.plots.filters(kernel.T, data.image_shape)
+
+# %% [markdown]
 # ## k-sparse and winner-take-all
 #
 # A row keeps its k largest codings; or a coding keeps the few rows of a batch that excite it most. Each

@@ -13,7 +13,7 @@ import numpy as np
 from keras.callbacks import EarlyStopping
 from keras_tuner.engine.base_tuner import BaseTuner
 
-from kerasae.commands.building import make_scaler
+from kerasae.commands.building import make_scaler, optimizer_of
 from kerasae.datasets import load
 from kerasae.export import KERAS_FILE
 from kerasae.tuning import space
@@ -141,7 +141,7 @@ class Sweep(BaseTuner):
         keras.utils.set_random_seed(plan["seed"])
         model = space.build(plan["model"], values, rows, scaler)
         model.compile(
-            keras.optimizers.Adam(values.get("learning_rate", 0.001)),
+            optimizer_of(model, values.get("learning_rate", 0.001)),
             steps_per_execution=min(math.ceil(len(x) / batch_size), 50),
         )
         best = EarlyStopping(

@@ -113,3 +113,9 @@ def make_scaler(name, rows):
     if hasattr(scaler, "adapt"):
         scaler.adapt(np.asarray(rows.x_train, "float64"))
     return scaler
+
+
+def optimizer_of(autoencoder, learning_rate):
+    """The optimizer that a builder chose, anew and with another learning rate."""
+    chosen = autoencoder.optimizer
+    return type(chosen).from_config({**chosen.get_config(), "learning_rate": learning_rate})

@@ -18,6 +18,7 @@ from kerasae.commands.building import (
     fitting_likelihood,
     make_corruption,
     make_scaler,
+    optimizer_of,
     row_shape,
 )
 from kerasae.datasets import load
@@ -70,9 +71,8 @@ def train(
     batch_size = batch_size or (32 if len(rows.x_train) < 10_000 else 128)
     steps = math.ceil(len(rows.x_train) / batch_size)
     epochs = epochs or max(1, round(4500 / steps))
-    optimizer = autoencoder.optimizer.get_config() | {"learning_rate": learning_rate}
     autoencoder.compile(
-        keras.optimizers.Adam.from_config(optimizer), steps_per_execution=min(steps, 50)
+        optimizer_of(autoencoder, learning_rate), steps_per_execution=min(steps, 50)
     )
     _fit(autoencoder, rows, epochs, batch_size, console)
     figures = _compare_with_pca(autoencoder, rows, console)

@@ -80,6 +80,9 @@ class Batcher:
             if self._closed:
                 raise RefusedError("UNAVAILABLE", "the server is stopping")
             if len(self._waiting) >= self.queue:
+                live = (one for one in self._waiting if not one.future.cancelled())
+                self._waiting = collections.deque(live)
+            if len(self._waiting) >= self.queue:
                 raise RefusedError("RESOURCE_EXHAUSTED", f"{self.queue} requests wait already")
             self._waiting.append(one)
             self._changed.notify()

@@ -161,12 +161,16 @@ def _typed(flat, spec, name):
         raise invalid(f"input '{name}' holds {kind}; expected {spec}")
     if spec.dtype.kind == "O":
         return np.array([value.encode("utf-8", "surrogatepass") for value in flat], object)
-    limits = np.finfo(spec.dtype) if spec.dtype.kind == "f" else np.iinfo
-    if spec.dtype.kind in "iu":
-        limits = limits(spec.dtype)
-    if spec.dtype.kind != "b" and flat and not limits.min <= min(flat) <= max(flat) <= limits.max:
+    if spec.dtype.kind != "b" and flat and not _within(flat, spec.dtype):
         raise invalid(f"input '{name}' holds values beyond {spec.dtype}; expected {spec}")
     return np.array(flat, spec.dtype)
+
+
+def _within(flat, dtype):
+    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    # As Python's own numbers, whose comparisons are exact.
+    least, most = map(float if dtype.kind == "f" else int, (limits.min, limits.max))
+    return least <= min(flat) <= max(flat) <= most
 
 
 def _check_names(inputs, specs):

@@ -28,6 +28,7 @@ STATUS = re.compile(MODEL + "(?P<metadata>/metadata)?")
 DRAINED = 4
 CODES = {
     "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
     "NOT_FOUND": 404,
     "RESOURCE_EXHAUSTED": 429,
     "INTERNAL": 500,

@@ -59,9 +59,10 @@ class Bundle:
         """
         name = name or "serving_default"
         if name not in self.signatures:
-            raise invalid(
+            raise RefusedError(
+                "FAILED_PRECONDITION",
                 f'Serving signature name: "{name}" not found in signature def; expected one of '
-                + ", ".join(sorted(self.signatures))
+                + ", ".join(sorted(self.signatures)),
             )
         return name, self.signatures[name]
 

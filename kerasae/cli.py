@@ -42,6 +42,7 @@ def main():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.showwarning = _show_warning
     # These add their commands to the app.
+    import kerasae.cli_serve
     import kerasae.cli_tune
     import kerasae.cli_using  # noqa: F401
 
@@ -59,20 +60,27 @@ def main():
 
 
 @contextlib.contextmanager
-def starting():
+def quiet(doing):
     """Shows that something is going on, and drops what TensorFlow's libraries write meanwhile."""
     sys.stderr.flush()
     before = os.dup(2)
-    with console.status("starting Keras"), Path(os.devnull).open("w") as nowhere:
+    with console.status(doing), Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         try:
-            from keras import ops
-
-            ops.ones(1)
             yield
         finally:
             os.dup2(before, 2)
             os.close(before)
+
+
+@contextlib.contextmanager
+def starting():
+    """Starts Keras quietly."""
+    with quiet("starting Keras"):
+        from keras import ops
+
+        ops.ones(1)
+        yield
 
 
 def _show_warning(message, category, *_):

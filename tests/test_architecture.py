@@ -52,6 +52,11 @@ ALLOWED = {
     "kerasae.commands": {*LIBRARIES, "pyarrow", "rich", "sklearn", "kerasae*"},
     "kerasae.chapter": {*LIBRARIES, "rich", "sklearn", "kerasae*"},
     "kerasae.chapter.command": {"typer", "kerasae.cli", "kerasae.door", "kerasae.chapter.run"},
+    "kerasae.serving": {
+        *("numpy", "tensorflow", "google", "grpc", "starlette", "tensorflow_serving", "uvicorn"),
+        "kerasae.serving*",
+    },
+    "kerasae.cli_serve": {"typer", "tensorflow", "kerasae.cli", "kerasae.serving*"},
     "kerasae.cli_using": {"typer", "kerasae.cli", "kerasae.commands", "kerasae.door"},
     "kerasae.cli_tune": {"typer", "kerasae.cli", "kerasae.door", "kerasae.tuning*"},
     "tuning": {*LIBRARIES, "keras_tuner", "grpc", "rich", "kerasae*"},
@@ -59,7 +64,7 @@ ALLOWED = {
     "kerasae.cli": {
         *("typer", "rich", "keras", "kerasae.door"),
         *("kerasae.commands", "kerasae.chapter.command"),
-        *("kerasae.cli_tune", "kerasae.cli_using"),
+        *("kerasae.cli_serve", "kerasae.cli_tune", "kerasae.cli_using"),
     },
 }
 STANDARD = __import__("sys").stdlib_module_names

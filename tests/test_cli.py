@@ -37,7 +37,9 @@ print(sorted({"keras", "tensorflow", "numpy", "matplotlib", "sklearn"} & set(sys
 """
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["tune", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["tune", "--help"], ["serve", "--help"]]
+)
 def test_help_imports_nothing_heavy(run_python, arguments):
     assert run_python(HELP, *arguments) == "[]"
 

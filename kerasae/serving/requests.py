@@ -1,0 +1,205 @@
+"""Requests in TF Serving's words: JSON and arrays, nothing that runs a model."""
+
+import itertools
+import json
+import typing
+
+import numpy as np
+
+# The types that JSON may bring for an input, by the kind of its NumPy dtype.
+JSON_TYPES = {"f": {int, float}, "i": {int}, "u": {int}, "b": {bool}, "O": {str}}
+MAX_RANK = 32
+
+
+class RefusedError(Exception):
+    """A request that is not answered.
+
+    Args:
+        code: Name of the gRPC status, "INVALID_ARGUMENT" for example.
+        message: What is wrong, for whoever asked.
+    """
+
+    def __init__(self, code, message):
+        super().__init__(message)
+        self.code = code
+
+
+class Spec(typing.NamedTuple):
+    """One input or output of a signature: shape with None for any size, or None; NumPy dtype."""
+
+    shape: tuple | None
+    dtype: np.dtype
+
+    def __str__(self):
+        if self.shape is None:
+            return f"{self.dtype} of any shape"
+        sizes = ["any" if size is None else str(size) for size in self.shape]
+        return f"{self.dtype} of shape ({', '.join(sizes)})"
+
+
+def invalid(message):
+    """The refusal of a request that is wrong in itself."""
+    return RefusedError("INVALID_ARGUMENT", message)
+
+
+def read_document(content):
+    """Reads the body of a predict request.
+
+    Args:
+        content: Bytes of a JSON object.
+
+    Returns:
+        The object as a dict.
+
+    Raises:
+        RefusedError: It is not JSON, holds NaN or Infinity, or is no object.
+
+    Example:
+        >>> read_document(b'{"instances": [[1, 2]]}')
+        {'instances': [[1, 2]]}
+    """
+
+    def refuse(constant):
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        document = json.loads(content, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise invalid(f"JSON Parse error: {error}") from None
+    if not isinstance(document, dict):
+        raise invalid("JSON body is not an object; expected 'instances' or 'inputs' in one")
+    return document
+
+
+def signature_name(document):
+    """The signature that a document asks for; empty for the default one."""
+    name = document.get("signature_name", "")
+    if not isinstance(name, str):
+        raise invalid("'signature_name' key must be a string value")
+    return name
+
+
+def read_arrays(document, specs):
+    """The inputs of a predict request.
+
+    Args:
+        document: What `read_document` answered.
+        specs: A `Spec` by name of the input.
+
+    Returns:
+        Whether the row form came, and an array by name of the input.
+
+    Raises:
+        RefusedError: Neither or both forms came, or values that the specs do not take.
+    """
+    if ("instances" in document) == ("inputs" in document):
+        both = "instances" in document
+        raise invalid(
+            "expected only one of 'inputs' or 'instances'"
+            if both
+            else "Missing 'inputs' or 'instances' key"
+        )
+    rows = "instances" in document
+    columns = _of_instances(document["instances"], specs) if rows else _of_inputs(document, specs)
+    arrays = {name: _array(columns[name], spec, name) for name, spec in specs.items()}
+    check_arrays(arrays, specs)
+    return rows, arrays
+
+
+def _of_instances(instances, specs):
+    if not isinstance(instances, list) or not instances:
+        raise invalid("expected 'instances' to be a list of at least one row")
+    objects = [isinstance(instance, dict) for instance in instances]
+    if not any(objects):
+        return {_only(specs, "instances"): instances}
+    for i, instance in enumerate(instances):
+        if not objects[i] or instance.keys() != specs.keys():
+            raise invalid(
+                f"element {i} of 'instances' must be an object with only the keys: "
+                + ", ".join(sorted(specs))
+            )
+    return {name: [instance[name] for instance in instances] for name in specs}
+
+
+def _of_inputs(document, specs):
+    inputs = document["inputs"]
+    if not isinstance(inputs, dict):
+        return {_only(specs, "inputs"): inputs}
+    _check_names(inputs, specs)
+    return inputs
+
+
+def _only(specs, key):
+    if len(specs) != 1:
+        raise invalid(
+            f"'{key}' is a plain list; expected objects with the keys: {', '.join(sorted(specs))}"
+        )
+    return next(iter(specs))
+
+
+def _array(value, spec, name):
+    """An array of nested lists, whose values are of the types that the spec takes."""
+    shape, flat = [], [value]
+    while flat and {*map(type, flat)} == {list}:
+        sizes = {*map(len, flat)}
+        if len(sizes) > 1:
+            raise invalid(f"input '{name}' is ragged: lists of {min(sizes)} and {max(sizes)}")
+        shape.extend(sizes)
+        flat = list(itertools.chain.from_iterable(flat))
+    if len(shape) > MAX_RANK:
+        raise invalid(f"input '{name}' is nested {len(shape)} deep; expected {spec}")
+    return _typed(flat, spec, name).reshape(shape)
+
+
+def _typed(flat, spec, name):
+    types = JSON_TYPES.get(spec.dtype.kind)
+    if types is None:
+        raise invalid(f"input '{name}' is {spec.dtype}, which JSON cannot bring; try gRPC")
+    if not types.issuperset(map(type, flat)):
+        wrong = next(value for value in flat if type(value) not in types)
+        kind = "a list among values" if isinstance(wrong, list) else json.dumps(wrong)[:40]
+        raise invalid(f"input '{name}' holds {kind}; expected {spec}")
+    if spec.dtype.kind == "O":
+        return np.array([value.encode("utf-8", "surrogatepass") for value in flat], object)
+    if spec.dtype.kind != "b" and flat and not _within(flat, spec.dtype):
+        raise invalid(f"input '{name}' holds values beyond {spec.dtype}; expected {spec}")
+    return np.array(flat, spec.dtype)
+
+
+def _within(flat, dtype):
+    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    # As Python's own numbers, whose comparisons are exact.
+    least, most = map(float if dtype.kind == "f" else int, (limits.min, limits.max))
+    return least <= min(flat) <= max(flat) <= most
+
+
+def _check_names(inputs, specs):
+    if inputs.keys() != specs.keys():
+        missing, extra = specs.keys() - inputs.keys(), inputs.keys() - specs.keys()
+        raise invalid(
+            f"inputs do not match the signature. Sent extra: {{{','.join(sorted(extra))}}}. "
+            f"Missing but required: {{{','.join(sorted(missing))}}}."
+        )
+
+
+def check_arrays(arrays, specs):
+    """Refuses inputs that a signature does not take.
+
+    Args:
+        arrays: An array by name of the input.
+        specs: A `Spec` by name of the input.
+
+    Raises:
+        RefusedError: Names, dtypes or shapes differ.
+    """
+    _check_names(arrays, specs)
+    for name, spec in specs.items():
+        array = arrays[name]
+        fits = spec.shape is None or (
+            len(spec.shape) == array.ndim
+            and all(size in (None, got) for size, got in zip(spec.shape, array.shape, strict=True))
+        )
+        if not fits or array.dtype != spec.dtype:
+            raise invalid(
+                f"input '{name}' is {array.dtype} of shape {array.shape}; expected {spec}"
+            )

@@ -1,0 +1,128 @@
+"""TF Serving's REST: predict, status and metadata of a model."""
+
+import asyncio
+import json
+import re
+
+from google.protobuf.json_format import MessageToDict
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from kerasae.serving import protos
+from kerasae.serving.answers import write_answer
+from kerasae.serving.requests import (
+    RefusedError,
+    read_arrays,
+    read_document,
+    signature_name,
+)
+
+MODEL = (
+    "(?i:/v1/models)/(?P<name>[^/:]+)"
+    "(?:/versions/(?P<version>[0-9]{1,18})|/labels/(?P<label>[^/:]+))?"
+)
+PREDICT = re.compile(MODEL + "(?i::predict)")
+STATUS = re.compile(MODEL + "(?P<metadata>/metadata)?")
+# Bodies of up to so many times the limit are read to their end before the answer.
+DRAINED = 4
+CODES = {
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "NOT_FOUND": 404,
+    "RESOURCE_EXHAUSTED": 429,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+}
+
+
+class Rest:
+    """An ASGI application over a store.
+
+    Args:
+        store: A `Store`.
+        max_body: Bytes that a body may have.
+        deadline: Seconds that a request may take.
+    """
+
+    def __init__(self, store, max_body, deadline):
+        self.store = store
+        self.max_body = max_body
+        self.deadline = deadline
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "http":
+            response = await self._answer(Request(scope, receive))
+            await response(scope, receive, send)
+
+    async def _answer(self, request):
+        try:
+            async with asyncio.timeout(self.deadline):
+                content = await self._body(request)
+                if content is None:
+                    return _error(413, f"the body has over {self.max_body} bytes, the limit")
+                return await self._route(request.method, request.scope["path"], content)
+        except TimeoutError:
+            return _error(504, f"no answer within {self.deadline:g} seconds, the deadline")
+        except RefusedError as error:
+            return _error(CODES[error.code], str(error))
+
+    async def _route(self, method, path, content):
+        predict, status = PREDICT.fullmatch(path), STATUS.fullmatch(path)
+        if not predict and not status:
+            return _error(404, f"Malformed request: {method} {path}")
+        served = "POST" if predict else "GET"
+        if method != served:
+            return _error(405, f"{method} is not served here", {"Allow": served})
+        if predict:
+            return await self._predict(content, **predict.groupdict())
+        return self._status(**status.groupdict())
+
+    async def _body(self, request):
+        """The body, or None where it is over the limit."""
+        announced = int(request.headers.get("content-length", 0))
+        if announced > self.max_body and "expect" in request.headers:
+            return None
+        kept, read, size = [], 0, announced
+        async for chunk in request.stream():
+            read += len(chunk)
+            size = max(read, announced)
+            if size > DRAINED * self.max_body:
+                return None
+            # Beyond the limit the body is read, so that the client sees the answer, but not kept.
+            if size > self.max_body:
+                kept.clear()
+            else:
+                kept.append(chunk)
+        return b"".join(kept) if size <= self.max_body else None
+
+    async def _predict(self, content, name, version, label):
+        document = await run_in_threadpool(read_document, content)
+        with self.store.lease(name, version and int(version), label) as loaded:
+            key, signature = loaded.bundle.signature(signature_name(document))
+            rows, arrays = await run_in_threadpool(read_arrays, document, signature.inputs)
+            future = loaded.batcher.submit(key, arrays, signature.batched, self.deadline)
+            outputs = await asyncio.wrap_future(future)
+            return _json(await run_in_threadpool(write_answer, outputs, rows))
+
+    def _status(self, name, version, label, metadata):
+        version = version and int(version)
+        if metadata:
+            with self.store.lease(name, version, label) as loaded:
+                spec = MessageToDict(protos.model_spec(name, loaded.number), **protos.AS_TF_SERVING)
+                signatures = MessageToDict(
+                    protos.signature_map(loaded.bundle), **protos.AS_TF_SERVING
+                )
+            return _json({"model_spec": spec, "metadata": {"signature_def": signatures}})
+        states = protos.model_status(self.store.states(name, version, label))
+        return _json(MessageToDict(states, **protos.AS_TF_SERVING))
+
+
+def _json(answer, status=200, headers=None):
+    content = answer if isinstance(answer, bytes) else json.dumps(answer, indent=1)
+    return Response(content, status, headers, media_type="application/json")
+
+
+def _error(status, message, headers=None):
+    return _json({"error": message}, status, headers)

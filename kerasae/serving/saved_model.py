@@ -1,0 +1,137 @@
+"""One SavedModel: read, probed, and run by its signatures alone, without Keras."""
+
+import os
+import typing
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+from kerasae.serving.requests import RefusedError, Spec, invalid
+
+
+class Signature(typing.NamedTuple):
+    """What a signature takes and answers; batched where rows of all of it count alike."""
+
+    function: object
+    inputs: dict
+    outputs: dict
+    batched: bool
+
+
+class Bundle:
+    """A SavedModel in memory.
+
+    Args:
+        folder: Folder with `saved_model.pb`.
+        root: Folder that nothing of it may lead out of.
+
+    Raises:
+        ValueError: It is not a whole SavedModel, has no signatures, or a link leads out.
+    """
+
+    def __init__(self, folder, root):
+        _check_links(Path(folder), Path(root))
+        path = Path(folder) / "saved_model.pb"
+        if not path.is_file():
+            raise ValueError(f"no SavedModel ({folder}); expected saved_model.pb in it")
+        try:
+            graphs = SavedModel.FromString(path.read_bytes()).meta_graphs
+            graph = next(one for one in graphs if "serve" in one.meta_info_def.tags)
+            self._model = tf.saved_model.load(str(folder), tags=["serve"])
+        except Exception as error:
+            raise ValueError(
+                f"corrupt SavedModel ({folder}); {type(error).__name__}: {error}"[:500]
+            ) from None
+        self.signature_defs = dict(graph.signature_def)
+        self.signatures = {
+            name: _signature(function) for name, function in self._model.signatures.items()
+        }
+        if not self.signatures:
+            raise ValueError(f"no signatures ({folder}); expected serving_default")
+
+    def signature(self, name):
+        """The signature of a name, the default one where it is empty.
+
+        Raises:
+            RefusedError: There is no such signature.
+        """
+        name = name or "serving_default"
+        if name not in self.signatures:
+            raise RefusedError(
+                "FAILED_PRECONDITION",
+                f'Serving signature name: "{name}" not found in signature def; expected one of '
+                + ", ".join(sorted(self.signatures)),
+            )
+        return name, self.signatures[name]
+
+    def run(self, name, inputs):
+        """Runs a signature.
+
+        Args:
+            name: Name of the signature.
+            inputs: Arrays by name.
+
+        Returns:
+            The outputs, arrays by name.
+
+        Raises:
+            RefusedError: The graph cannot take these values.
+        """
+        try:
+            tensors = {key: tf.constant(array) for key, array in inputs.items()}
+            outputs = self.signatures[name].function(**tensors)
+            return {key: tensor.numpy() for key, tensor in outputs.items()}
+        except tf.errors.ResourceExhaustedError as error:
+            raise RefusedError("RESOURCE_EXHAUSTED", _first_line(error)) from None
+        except (tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError) as error:
+            raise invalid(_first_line(error)) from None
+
+    def probe(self):
+        """Runs one row of zeros through every signature that tells the shape of a row.
+
+        Raises:
+            ValueError: A signature does not answer.
+        """
+        for name, signature in self.signatures.items():
+            specs = signature.inputs
+            told = all(
+                spec.shape is not None and None not in spec.shape[1:] and spec.dtype.kind != "O"
+                for spec in specs.values()
+            )
+            if not told:
+                continue
+            rows = {
+                key: np.zeros([size or 1 for size in spec.shape], spec.dtype)
+                for key, spec in specs.items()
+            }
+            try:
+                self.run(name, rows)
+            except Exception as error:
+                raise ValueError(f"signature {name} does not answer; {error}"[:500]) from None
+
+
+def _check_links(folder, root):
+    root = root.resolve()
+    inside = (Path(at) / name for at, folders, files in os.walk(folder) for name in folders + files)
+    for path in (folder, *inside):
+        if not path.resolve().is_relative_to(root):
+            raise ValueError(f"a link leads out of the folder of the models ({path})")
+
+
+def _signature(function):
+    inputs = {name: _spec(one) for name, one in function.structured_input_signature[1].items()}
+    outputs = {name: _spec(one) for name, one in function.structured_outputs.items()}
+    specs = (*inputs.values(), *outputs.values())
+    batched = bool(inputs) and all(spec.shape and spec.shape[0] is None for spec in specs)
+    return Signature(function, inputs, outputs, batched)
+
+
+def _spec(tensor):
+    shape = tensor.shape.rank is not None and tuple(tensor.shape.as_list())
+    return Spec(None if shape is False else shape, np.dtype(tensor.dtype.as_numpy_dtype))
+
+
+def _first_line(error):
+    return str(error.message).split("\n", maxsplit=1)[0][:500]

@@ -1,6 +1,7 @@
 """Numbered SavedModels for serving, written whole or not at all."""
 
 import json
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -86,11 +87,22 @@ def write_saved_model(model, folder, figures=None, *, features=(), name="model")
     served = signatures(model, features)
     for signature, (function, spec) in served.items():
         archive.add_endpoint(signature, function, input_signature=[spec])
-    archive.write_out(str(folder), verbose=False)
+    _write_quietly(archive, folder)
     _write_warmup(folder, name, {signature: spec for signature, (_, spec) in served.items()})
     told = {**manifest(model, figures), "signatures": list(served)}
     text = json.dumps(told, indent=2, default=str)
     (Path(folder) / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def _write_quietly(archive, folder):
+    # TensorFlow tells every time that there are no assets, to both streams of a notebook.
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel("WARNING")
+    try:
+        archive.write_out(str(folder), verbose=False)
+    finally:
+        logger.setLevel(level)
 
 
 def _write_warmup(folder, name, specs):

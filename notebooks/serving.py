@@ -1,0 +1,124 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Serving
+#
+# What `export_saved_model` writes runs under TF Serving, and under `kerasae serve`, which speaks a subset
+# of its language on a laptop: REST and gRPC over `saved_models/NAME/VERSION/`. Here a server runs in the
+# notebook; on the command line it would be `kerasae serve saved_models`.
+
+# %%
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import json
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import kerasae
+from kerasae.serving import Server
+
+keras.utils.set_random_seed(0)
+data = kerasae.datasets.load(os.environ.get("KERASAE_NOTEBOOK_DATA", "digits"))
+model = kerasae.variational_autoencoder(
+    data.x.shape[1], (64, 8), scaler=keras.layers.Rescaling(1 / float(data.x.max()))
+)
+model.compile(keras.optimizers.Adam(0.003), steps_per_execution=40)
+model.fit(data.x_train, epochs=30, verbose=0)
+threshold = kerasae.anomaly.calibrate(model, data.x_test)
+saved_models = Path(tempfile.mkdtemp())
+version = kerasae.export_saved_model(model, saved_models / "digits")
+kerasae.verify(version), json.loads((version / "manifest.json").read_text())["signatures"]
+
+# %% [markdown]
+# ## REST
+#
+# Rows go in as they are, in their own units: the scaler is in the model. The answer to `instances` has one
+# entry a row, that to `inputs` one array for each output.
+
+# %%
+server = Server(saved_models, rest_port=0, grpc_port=0)
+server.start()
+
+
+def ask(signature, **body):
+    text = json.dumps({"signature_name": signature, **body}).encode()
+    with urllib.request.urlopen(f"{server.url}/v1/models/digits:predict", text) as answer:
+        return json.load(answer)
+
+
+rows = data.x_test[:8]
+reconstructed = np.array(ask("reconstruct", instances=rows.tolist())["predictions"])
+print("farthest from the model's own answer", np.abs(reconstructed - model.reconstruct(rows)).max())
+kerasae.plots.reconstructions(rows, reconstructed, data.image_shape)
+
+# %% [markdown]
+# Anomaly scores, of digits and of the same images upside down.
+
+# %%
+scores = {}
+for name, some in (("digits", data.x_test), ("upside down", data.x_test[:, ::-1])):
+    answer = ask("anomaly_score", inputs={"rows": some.tolist()})["outputs"]
+    scores[name] = np.array(answer["anomaly_score"])
+    print(f"{name}: {np.mean(answer['is_anomaly']):.1%} anomalies")
+kerasae.plots.error_histogram(
+    scores["upside down"], threshold=threshold, quantity="anomaly score, upside down"
+)
+
+# %% [markdown]
+# New digits, each by its seed.
+
+# %%
+new = ask("generate", instances=list(range(20)))["predictions"]
+kerasae.plots.images(np.array(new), data.image_shape)
+
+# %% [markdown]
+# ## gRPC
+
+# %%
+import grpc
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+stub = prediction_service_pb2_grpc.PredictionServiceStub(grpc.insecure_channel(server.grpc_address))
+request = predict_pb2.PredictRequest()
+request.model_spec.name, request.model_spec.signature_name = "digits", "encode"
+request.inputs["rows"].CopyFrom(tf.make_tensor_proto(rows.astype("float32")))
+codings = tf.make_ndarray(stub.Predict(request, timeout=5).outputs["codings"])
+np.abs(codings - model.encode(rows)).max()
+
+# %% [markdown]
+# ## A new version
+#
+# A version appears whole, is loaded, answers a probe, and only then takes over.
+
+# %%
+model.fit(data.x_train, epochs=1, verbose=0)
+kerasae.export_saved_model(model, saved_models / "digits")
+for _ in range(100):
+    status = json.load(urllib.request.urlopen(f"{server.url}/v1/models/digits"))
+    newest = status["model_version_status"][0]
+    if (newest["version"], newest["state"]) == ("2", "AVAILABLE"):
+        break
+    time.sleep(0.1)
+print(newest)
+server.stop()

@@ -43,6 +43,8 @@ def serve(
             raise ValueError(f"{port} is no port ({option}); expected 0 to 65535")
     logging.basicConfig(format="%(asctime)s %(message)s", level="WARNING", stream=sys.stderr)
     logging.getLogger("kerasae.serving").setLevel("INFO")
+    # A traceback for every message that is none: the client has the error already.
+    logging.getLogger("grpc._common").setLevel("CRITICAL")
     with quiet("starting TensorFlow"):
         try:
             import tensorflow as tf

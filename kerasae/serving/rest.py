@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import logging
 import re
 
 from google.protobuf.json_format import MessageToDict
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from kerasae.serving import protos
@@ -17,6 +18,8 @@ from kerasae.serving.requests import (
     read_document,
     signature_name,
 )
+
+log = logging.getLogger("kerasae.serving")
 
 MODEL = (
     "(?i:/v1/models)/(?P<name>[^/:]+)"
@@ -67,6 +70,11 @@ class Rest:
             return _error(504, f"no answer within {self.deadline:g} seconds, the deadline")
         except RefusedError as error:
             return _error(CODES[error.code], str(error))
+        except ClientDisconnect:
+            return _error(400, "the client is gone")
+        except Exception as error:
+            log.exception("a request failed")
+            return _error(500, f"{type(error).__name__}: {error}")
 
     async def _route(self, method, path, content):
         predict, status = PREDICT.fullmatch(path), STATUS.fullmatch(path)

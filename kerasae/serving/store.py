@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 import logging
 import re
 import threading
@@ -59,6 +60,7 @@ class Store:
         self._models = {}
         self._retired = []
         self._warned = ""
+        self._released = False
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="versions", daemon=True)
@@ -152,6 +154,10 @@ class Store:
 
     def refresh(self):
         """Looks at the folder once; loads what is new and releases what was replaced."""
+        if self._released:
+            # A SavedModel in memory refers to itself: its weights stay until this.
+            self._released = False
+            gc.collect()
         paths = (path for path in self.folder.iterdir() if not path.name.startswith("."))
         names = {path.name for path in paths if path.is_dir()}
         for name in sorted(names | self._models.keys()):
@@ -221,6 +227,7 @@ class Store:
         for one in [one for one in self._retired if not one.users]:
             self._retired.remove(one)
             one.batcher.close()
+            self._released = True
 
 
 def versions(folder):

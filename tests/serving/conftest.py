@@ -1,3 +1,4 @@
+import shutil
 import time
 
 import keras
@@ -7,7 +8,7 @@ if keras.backend.backend() != "tensorflow":
     collect_ignore_glob = ["test_*.py"]
 else:
     from kerasae.serving import Server
-    from tests.serving.models import save_all, save_plain
+    from tests.serving.models import save_all
 
 
 @pytest.fixture(scope="session")
@@ -26,9 +27,9 @@ def server(models):
 
 
 @pytest.fixture
-def plain(tmp_path):
+def plain(models, tmp_path):
     """A folder of one plain model, version 1."""
-    save_plain(tmp_path / "plain" / "1")
+    shutil.copytree(models / "half_plus_three" / "123", tmp_path / "plain" / "1")
     return tmp_path
 
 

@@ -15,6 +15,14 @@ from tensorflow_serving.apis import predict_pb2
 from tests.serving.client import ask, predict
 from tests.serving.test_process import serve  # noqa: F401
 
+# What is answered: model, signature, and inputs of three rows.
+GOOD = [
+    ("half_plus_three", "", {"x": np.float32([1, 2, 3])}),
+    ("half_plus_three", "two", {"a": np.ones((3, 2), "float32"), "b": np.int32([1, 2, 3])}),
+    ("half_plus_three", "small", {"u": np.ones((3, 3), "uint8")}),
+    ("stacked", "anomaly_score", {"rows": np.ones((3, 8), "float32")}),
+    ("variational", "generate", {"seed": np.int32([1, 2, 3])}),
+]
 MODELS = ["half_plus_three", "stacked", "variational", "nothing", "..", "%2e%2e%2fstacked"]
 SIGNATURES = ["", "serving_default", "two", "small", "text", "encode", "decode", "generate", "x"]
 NAMES = ["x", "a", "b", "u", "text", "rows", "codings", "seed", "b64", ""]
@@ -52,7 +60,26 @@ def body(draw):
     return content
 
 
+def good_message(draw):
+    model, signature, inputs = draw.choice(GOOD)
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = model, signature
+    for name, array in inputs.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(array[: draw.randrange(1, 4)]))
+    return request.SerializeToString()
+
+
+def good_rest(draw, url):
+    model, signature, inputs = draw.choice(GOOD)
+    rows = draw.randrange(1, 4)
+    columns = {name: array[:rows].tolist() for name, array in inputs.items()}
+    status, answer = predict(url, model, {"signature_name": signature, "inputs": columns})
+    assert (status, list(answer)) == (200, ["outputs"])
+
+
 def rest(draw, url):
+    if draw.random() < 0.3:
+        return good_rest(draw, url)
     path = f"/v1/models/{draw.choice(MODELS)}"
     path += draw.choice(["", "", "/versions/1", "/versions/" + "9" * 30, "/labels/x"])
     path += draw.choice([":predict"] * 6 + ["/metadata", "", ":classify"])
@@ -62,6 +89,7 @@ def rest(draw, url):
     status, answer = ask(url, method, path, body(draw) if method != "GET" else None)
     assert status in (200, 400, 404, 405, 429), (status, answer, path)
     assert status == 200 or list(answer) == ["error"]
+    return None
 
 
 def message(draw):
@@ -90,7 +118,7 @@ def message(draw):
 
 
 def rpc(draw, call):
-    content = message(draw)
+    content = good_message(draw) if draw.random() < 0.3 else message(draw)
     try:
         predict_pb2.PredictRequest.FromString(content)
         codes = CODES

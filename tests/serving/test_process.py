@@ -52,7 +52,9 @@ def serve():
         process.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_lets_requests_in_flight_end(serve, plain, number):
     process, url, text = serve(plain, "--batch-rows", "1")
     assert "loading plain version 1" in text

@@ -1,5 +1,6 @@
 import shutil
 import threading
+import weakref
 from pathlib import Path
 
 import pytest
@@ -232,3 +233,19 @@ def test_folders_that_are_none_of_models(plain):
         Server(plain / "nowhere")
     with pytest.raises(ValueError, match=f"one model's .*; expected NAME/VERSION.*try {plain}"):
         Server(plain / "plain")
+
+
+def test_a_released_version_leaves_the_memory(plain):
+    store = Store(plain)
+    store.refresh()
+    with store.lease("plain") as loaded:
+        model = weakref.ref(loaded.bundle._model)
+    batcher = loaded.batcher
+    del loaded
+    save_plain(plain / "plain" / "2")
+    store.refresh()
+    batcher.join(20)
+    del batcher
+    store.refresh()
+    assert model() is None
+    store.close()

@@ -39,6 +39,7 @@ ALLOWED = {
     },
     "kerasae.plots": {"numpy", "matplotlib"},
     "kerasae.export": {*LIBRARIES, *LEAVES, "tensorflow"},
+    "kerasae.runtimes": {*LIBRARIES, "tensorflow", "tf2onnx", "onnx", "kerasae.export"},
     "kerasae.loading": {*LIBRARIES, "kerasae.export", "kerasae.models"},
     "kerasae.commands": {*LIBRARIES, "pyarrow", "rich", "sklearn", "kerasae*"},
     "kerasae.chapter": {*LIBRARIES, "rich", "sklearn", "kerasae*"},

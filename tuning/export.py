@@ -1,22 +1,27 @@
-"""The winner of a sweep, or any saved model, as a numbered SavedModel."""
+"""The winner of a sweep, or any saved model, as a numbered export."""
 
 from kerasae.export import KERAS_FILE, publish, write_saved_model
 from kerasae.loading import load_model
+from kerasae.runtimes import write_litert, write_onnx
 from kerasae.tuning.results import best_model, best_row, is_sweep
 
+FORMATS = {"saved_model": write_saved_model, "onnx": write_onnx, "litert": write_litert}
 
-def export_model(source, directory):
-    """Publishes the winner of a sweep, or a saved model, for TF Serving.
+
+def export_model(source, directory, form="saved_model"):
+    """Publishes the winner of a sweep, or a saved model, for TF Serving or another runtime.
 
     Args:
         source: Folder of a sweep, a .keras file, or a folder of a model's versions.
         directory: Folder of the versions to add one to.
+        form: A name of `FORMATS`.
 
     Returns:
-        Path of the version, with the SavedModel, its manifest and the Keras model in it.
+        Path of the version, with the export, its manifest and the Keras model in it.
 
     Raises:
         FileNotFoundError: There is no such sweep or model.
+        ModuleNotFoundError: The format needs a package that is missing.
         ValueError: No trial was completed, or the model is damaged or not finite.
     """
     if is_sweep(source):
@@ -26,7 +31,7 @@ def export_model(source, directory):
         model, figures = load_model(source), None
 
     def write(folder):
-        write_saved_model(model, folder, figures)
+        FORMATS[form](model, folder, figures)
         model.save(folder / KERAS_FILE)
 
     return publish(write, directory)

@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 
 import keras
-import numpy as np
 
-from kerasae.export import MANIFEST, manifest, publish, signatures
+from kerasae.export import MANIFEST, manifest, publish
+from kerasae.portable import portable_signatures
 
 LITERT_FILE = "model.tflite"
 
@@ -22,7 +22,8 @@ def export_onnx(model, directory, version=None, figures=None):
     `reconstruction_error.onnx`, `decode.onnx`, and `anomaly_score.onnx` after `anomaly.calibrate`.
     `generate` is left out: ONNX has no draws by seed. `manifest.json` names what is left out, and
     why. Answers agree with the model's to rounding: a row whose score lies that near to a
-    calibrated one, or to the threshold, may fall on its other side.
+    calibrated one, or to the threshold, may fall on its other side. A model in mixed precision is
+    written in float32.
 
     Args:
         model: An `Autoencoder`.
@@ -96,8 +97,9 @@ def write_onnx(model, folder, figures=None):
             "no tf2onnx (ONNX export); expected it beside TensorFlow; try "
             "pip install 'kerasae[onnx]'"
         )
-    written, left_out = [], {}
-    for name, endpoint in _endpoints(model, left_out, "ONNX").items():
+    endpoints, left_out = portable_signatures(model, "ONNX")
+    written = []
+    for name, endpoint in endpoints.items():
         try:
             content = _onnx(*endpoint)
         # What a converter raises at a layer that it does not know is any class of error.
@@ -121,8 +123,7 @@ def write_litert(model, folder, figures=None):
     Raises:
         ValueError: Weights are not finite, or there is nothing to write.
     """
-    left_out = {}
-    endpoints = _endpoints(model, left_out, "LiteRT")
+    endpoints, left_out = portable_signatures(model, "LiteRT")
     archive = keras.export.ExportArchive()
     archive.track(model)
     for name, (function, spec) in endpoints.items():
@@ -142,66 +143,24 @@ def write_litert(model, folder, figures=None):
     _write_manifest(model, folder, figures, own)
 
 
-def _endpoints(model, left_out, runtime):
-    """The signatures, in operators that other runtimes have; adds to `left_out` what is not."""
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            f"backend {keras.backend.backend()} ({runtime} export); expected tensorflow; try "
-            "saving the model and KERAS_BACKEND=tensorflow"
-        )
-    model.check_weights()
-    endpoints = signatures(model)
-    # It is `encode`, under the name that TF Serving asks for.
-    del endpoints["serving_default"]
-    if endpoints.pop("generate", None):
-        left_out["generate"] = (
-            f"{runtime} has no operator for draws by seed; draw codings from the prior and decode"
-        )
-    if "anomaly_score" in endpoints:
-        score, rows = endpoints["anomaly_score"]
-        endpoints["anomaly_score"] = (lambda x: _with_p_value(model.anomaly, score(x))), rows
-    return endpoints
-
-
-def _with_p_value(calibration, answers):
-    at_least = len(calibration.scores) - count_below(
-        calibration.scores, answers["anomaly_score"], "float32"
-    )
-    return {**answers, "p_value": (1 + at_least) / (len(calibration.scores) + 1)}
-
-
-def count_below(values, bounds, dtype="int32"):
-    """How many sorted values are below each bound: a binary search of comparisons and look-ups.
-
-    `searchsorted` itself is an operator of TensorFlow that neither ONNX nor LiteRT has.
-
-    Args:
-        values: Sorted array, shape (n,).
-        bounds: Tensor of any shape.
-        dtype: Of the answer.
-
-    Returns:
-        Tensor of the counts, in the shape of `bounds`.
-    """
-    import tensorflow as tf  # noqa: PLC0415
-
-    steps = len(values).bit_length()
-    filled = np.full(2**steps - 1, np.inf, "float32")
-    filled[: len(values)] = values
-    below = tf.zeros_like(bounds, "int32")
-    for step in reversed(range(steps)):
-        further = below + 2**step
-        below = tf.where(tf.gather(filled, further - 1) < bounds, further, below)
-    return tf.cast(below, dtype)
-
-
 def _onnx(function, spec):
     import onnx  # noqa: PLC0415
     import tensorflow as tf  # noqa: PLC0415
     import tf2onnx  # noqa: PLC0415
+    from tensorflow.python.framework import convert_to_constants  # noqa: PLC0415
 
-    rows = tf.TensorSpec(spec.shape, spec.dtype, spec.name)
-    graph, _ = tf2onnx.convert.from_function(tf.function(function, autograph=False), [rows])
+    row = tf.TensorSpec(spec.shape, spec.dtype, spec.name)
+    traced = tf.function(function, autograph=False).get_concrete_function(row)
+    # Of a function, tf2onnx would make inputs of the constants that a Normalization keeps.
+    frozen = convert_to_constants.convert_variables_to_constants_v2(traced)
+    inputs, outputs = ([one.name for one in side] for side in (frozen.inputs, frozen.outputs))
+    names = [spec.name, *sorted(traced.structured_outputs)]
+    graph, _ = tf2onnx.convert.from_graph_def(
+        frozen.graph.as_graph_def(),
+        input_names=inputs,
+        output_names=outputs,
+        tensors_to_rename=dict(zip((*inputs, *outputs), names, strict=True)),
+    )
     for value in (*graph.graph.input, *graph.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     # The converter passes on what it does not know.

@@ -39,7 +39,11 @@ ALLOWED = {
     },
     "kerasae.plots": {"numpy", "matplotlib"},
     "kerasae.export": {*LIBRARIES, *LEAVES, "tensorflow"},
-    "kerasae.runtimes": {*LIBRARIES, "tensorflow", "tf2onnx", "onnx", "kerasae.export"},
+    "kerasae.portable": {"numpy", "keras", "tensorflow", "kerasae.export"},
+    "kerasae.runtimes": {
+        *("keras", "tensorflow", "tf2onnx", "onnx"),
+        *("kerasae.export", "kerasae.portable"),
+    },
     "kerasae.loading": {*LIBRARIES, "kerasae.export", "kerasae.models"},
     "kerasae.commands": {*LIBRARIES, "pyarrow", "rich", "sklearn", "kerasae*"},
     "kerasae.chapter": {*LIBRARIES, "rich", "sklearn", "kerasae*"},

@@ -11,7 +11,8 @@ from keras import ops
 
 import kerasae
 from kerasae import anomaly, export_litert, export_onnx
-from kerasae.runtimes import LITERT_FILE, count_below
+from kerasae.portable import count_below
+from kerasae.runtimes import LITERT_FILE
 
 pytestmark = pytest.mark.tensorflow
 
@@ -165,6 +166,46 @@ def test_the_file_stands_without_keras(name, digits, tmp_path, run_python):
     )
     got = json.loads(run_python(ALONE[name] + told, folder))
     np.testing.assert_allclose(got, model.encode(digits[:5]), **SCALED)
+
+
+def test_standardised_rows_are_taken_as_they_come(runtime, digits, tmp_path):
+    export, run = runtime
+    rows = test_contract.pixels(digits)[:100]
+    scaler = keras.layers.Normalization()
+    scaler.adapt(rows)
+    # Pixels that never change are among them: their divisor is 1.
+    with pytest.warns(UserWarning, match="constant"):
+        model = kerasae.stacked_autoencoder((64,), (7,), scaler=scaler)
+    folder = export(model, tmp_path)
+    got = run(folder, "reconstruct", rows=rows)["reconstruction"]
+    np.testing.assert_allclose(got, model.predict(rows, verbose=0), **RAW)
+    got = run(folder, "reconstruction_error", rows=rows)["reconstruction_error"]
+    np.testing.assert_allclose(got, model.reconstruction_error(rows), **SCALED)
+
+
+@pytest.mark.parametrize(
+    ("family", "half"),
+    [
+        ("convolutional", "float16"),
+        *(pytest.param(name, "bfloat16", marks=pytest.mark.slow) for name in ALL),
+    ],
+)
+def test_mixed_precision_is_written_in_float32(runtime, family, half, digits, tmp_path):
+    export, run = runtime
+    whole = test_contract.build(family, digits)
+    keras.config.set_dtype_policy(f"mixed_{half}")
+    try:
+        model = test_contract.build(family, digits)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    rows = test_contract.pixels(digits[:20]).reshape(-1, *model.row_shape)
+    before = model.encode(rows)
+    folder = export(model, tmp_path)
+    assert model.encoder.get_layer("hidden_1").compute_dtype == half
+    np.testing.assert_array_equal(model.encode(rows), before)
+    for name, value in (("encode", whole.encode(rows)), ("reconstruct", whole.reconstruct(rows))):
+        (got,) = run(folder, name, rows=rows).values()
+        np.testing.assert_allclose(got, value, **RAW)
 
 
 @keras.saving.register_keras_serializable("tests")

@@ -155,12 +155,19 @@ def _onnx(function, spec):
     frozen = convert_to_constants.convert_variables_to_constants_v2(traced)
     inputs, outputs = ([one.name for one in side] for side in (frozen.inputs, frozen.outputs))
     names = [spec.name, *sorted(traced.structured_outputs)]
-    graph, _ = tf2onnx.convert.from_graph_def(
-        frozen.graph.as_graph_def(),
-        input_names=inputs,
-        output_names=outputs,
-        tensors_to_rename=dict(zip((*inputs, *outputs), names, strict=True)),
-    )
+    log = tf.get_logger()
+    level = log.level
+    # It calls what TensorFlow has deprecated.
+    log.setLevel("ERROR")
+    try:
+        graph, _ = tf2onnx.convert.from_graph_def(
+            frozen.graph.as_graph_def(),
+            input_names=inputs,
+            output_names=outputs,
+            tensors_to_rename=dict(zip((*inputs, *outputs), names, strict=True)),
+        )
+    finally:
+        log.setLevel(level)
     for value in (*graph.graph.input, *graph.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     # The converter passes on what it does not know.

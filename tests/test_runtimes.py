@@ -11,7 +11,6 @@ from keras import ops
 
 import kerasae
 from kerasae import anomaly, export_litert, export_onnx
-from kerasae.portable import count_below
 from kerasae.runtimes import LITERT_FILE
 
 pytestmark = pytest.mark.tensorflow
@@ -125,15 +124,6 @@ def test_the_runtime_answers_as_the_methods(runtime, model, expected, tmp_path):
             if name == "anomaly_score":
                 check_anomalies(model.anomaly, got)
                 assert np.abs(got["p_value"] - outputs["p_value"][:count]).max() < 2.1 / 701
-
-
-@pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 8, 1000])
-def test_counts_below_are_those_of_searchsorted(n):
-    generator = np.random.default_rng(n)
-    # Ties, both ends and beyond.
-    values = np.sort(generator.integers(0, 1 + n // 2, n)).astype("float32")
-    bounds = np.r_[values, values + 0.5, values - 0.5, np.inf, -np.inf].astype("float32")
-    np.testing.assert_array_equal(count_below(values, bounds), np.searchsorted(values, bounds))
 
 
 ALONE = {

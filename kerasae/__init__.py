@@ -65,6 +65,7 @@ if Path(sys.argv[0]).stem != "kerasae":
         robust_decomposition,
         soft_threshold,
     )
+    from kerasae.runtimes import export_litert, export_onnx
     from kerasae.supervised import SupervisedModel, supervised_from
 
 __all__ = [
@@ -104,6 +105,8 @@ __all__ = [
     "denoising_autoencoder",
     "dense_stack",
     "evidence_lower_bound",
+    "export_litert",
+    "export_onnx",
     "export_saved_model",
     "gaussian_kl",
     "group_threshold",

@@ -50,7 +50,7 @@ def main():
         sys.exit(app(standalone_mode=False) or 0)
     except (KeyboardInterrupt, typer.Abort):
         _end("interrupted", 130)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
         _end(str(error), 2)
     except Exception as error:
         # Usage errors of the parser, whose class depends on where typer keeps click.

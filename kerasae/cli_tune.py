@@ -1,5 +1,6 @@
 """The commands of sweeps, `kerasae tune` and `kerasae export`, beside those of `kerasae.cli`."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from kerasae.cli import DataOption, KeyOption, LabelOption, app, console, starting
 
+FORMATS = {"saved_model": "SavedModel", "onnx": "ONNX", "litert": "LiteRT"}
 SWEEPS = ("layouts", "beta", "search")
 
 
@@ -90,7 +92,13 @@ def export(
     model: Annotated[
         Path, typer.Argument(help="Folder of a sweep, whose winner is taken, or a .keras file.")
     ],
-    name: Annotated[str | None, typer.Option(help="By default that of the folder or file.")] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="saved_model, for TF Serving, onnx or litert.")
+    ] = "saved_model",
+    name: Annotated[
+        str | None,
+        typer.Option(help="By default that of the folder or file, with -onnx or -litert."),
+    ] = None,
     output: Annotated[Path, typer.Option(help="Folder of the saved models.")] = Path(
         "saved_models"
     ),
@@ -98,10 +106,18 @@ def export(
         str | None, typer.Option(help="Layers for the signature features: hidden_1,hidden_2.")
     ] = None,
 ):
-    """Publishes a model as OUTPUT/NAME/VERSION, for TF Serving."""
+    """Publishes a model as OUTPUT/NAME/VERSION, for TF Serving, ONNX Runtime or LiteRT."""
+    from kerasae.door import unknown
+
+    if form not in FORMATS:
+        raise ValueError(unknown("format", form, FORMATS))
     with starting():
         from kerasae.tuning import export as publishing
-    folder = publishing.export_model(
-        model, output / (name or model.stem), tuple(features.split(",")) if features else ()
-    )
-    console.print(f"SavedModel: {folder}", soft_wrap=True, highlight=False)
+    # A folder of its own: TF Serving would try the newest version, whatever is in it.
+    own = model.stem if form == "saved_model" else f"{model.stem}-{form}"
+    layers = tuple(features.split(",")) if features else ()
+    folder = publishing.export_model(model, output / (name or own), form, layers)
+    console.print(f"{FORMATS[form]}: {folder}", soft_wrap=True, highlight=False)
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    for signature, reason in manifest.get("left_out", {}).items():
+        console.print(f"left out: {signature} ({reason})", soft_wrap=True, highlight=False)

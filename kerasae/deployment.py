@@ -46,7 +46,13 @@ def write_serving_files(root):
         Path of `models.config`.
     """
     root = Path(root)
-    names = sorted(path.name for path in root.iterdir() if path.is_dir() and versions(path))
+    # Folders of other formats lie beside: TF Serving has no use for them.
+    names = sorted(
+        path.name
+        for path in root.iterdir()
+        if path.is_dir()
+        and any((path / str(number) / "saved_model.pb").exists() for number in versions(path))
+    )
     models = "".join(MODEL.format(name=name) for name in names)
     for file, text in {"batching.config": BATCHING, "compose.yaml": COMPOSE}.items():
         if not (root / file).exists():

@@ -45,6 +45,11 @@ ALLOWED = {
         *LEAVES,
         *("tensorflow", "tensorflow_serving", "kerasae.features", "kerasae.publishing"),
     },
+    "kerasae.portable": {"numpy", "keras", "tensorflow", "kerasae.export"},
+    "kerasae.runtimes": {
+        *("keras", "tensorflow", "tf2onnx", "onnx"),
+        *("kerasae.export", "kerasae.portable", "kerasae.publishing"),
+    },
     "kerasae.loading": {
         *LIBRARIES,
         *("kerasae.export", "kerasae.models", "kerasae.publishing"),

@@ -204,6 +204,7 @@ MISTAKES = {
     "tune layouts --workers 0": "0 is no count (workers)",
     "tune layouts --folds 1": "1 fold (folds)",
     "export nowhere": "no such model (nowhere)",
+    "export nowhere --format onxx": "unknown format 'onxx'; expected one of litert, onnx, saved",
     "info nowhere": "no such model (nowhere)",
 }
 
@@ -235,3 +236,9 @@ def test_tune_and_export(kerasae, tmp_path):
     assert (status, err) == (0, "")
     assert load_model("saved_models/s/1").encode(load("digits").x[:3]).shape == (3, 8)
     assert "saved_models/s/1" in out
+    # A folder of its own: TF Serving would try a version that it cannot read.
+    status, out, err = kerasae("export", "sweeps/s", "--format", "litert")
+    assert (status, err) == (0, "")
+    assert "LiteRT: saved_models/s-litert/1" in out
+    assert Path("saved_models/s-litert/1/model.tflite").is_file()
+    assert load_model("saved_models/s-litert/1").encode(load("digits").x[:3]).shape == (3, 8)

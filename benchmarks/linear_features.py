@@ -5,7 +5,16 @@
 Each model, with tied weights as in the papers, is trained on the 60,000 training images without their
 labels; then a linear support
 vector machine and a logistic regression learn the digits from its codings. Their strengths are
-chosen on the last 10,000 training images, then they are trained on all. Test error in percent.
+chosen on the last 10,000 training images, then they are trained on all. Test error in percent, on
+2026-11-25, two cores with other work beside:
+
+                       SVM    logistic   paper               seconds to train, in all
+    winner-take-all    1.28       1.61   SVM 1.2                         550      649
+    k-sparse           1.91       2.12   logistic 1.35                   748      865
+    contractive        2.23       3.63   fine-tuned 1.14                 217      655
+    pixels             8.18       7.87                                     -      214
+
+Without tied weights winner-take-all has 1.80 by the SVM, after 25 epochs.
 """
 
 import argparse

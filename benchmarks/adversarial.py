@@ -6,7 +6,14 @@ The protocol of Makhzani et al. (2015): 784-1000-1000-8 with rectified units, a 
 standard deviation of 5 and a discriminator of 1000-1000; 10,000 generated images, a Gaussian window
 whose width is chosen on held-out training images, and the mean log-likelihood, in nats, of the
 10,000 test images on x / 255. The paper alternates the two updates with momentum; here both are made in
-each step, by Adam.
+each step, by Adam. On 2026-11-25, two cores with other work beside:
+
+    30 epochs: 313.3 +- 1.9; test mse 0.0156; 656 s
+    12 epochs: 283.1 +- 2.0; test mse 0.0209; 409 s
+    paper:     340 +- 2
+
+10,000 training images instead of generated ones have 236.2 by the same measure. It still rises with the
+length of the training.
 """
 
 import argparse

@@ -8,7 +8,7 @@ import keras
 import pytest
 
 # Of the contract, what compiles each family once.
-QUICK = ["test_contract.py", "-k", "shapes or falls or gradient"]
+QUICK = ["test_contract.py", "-k", "falls"]
 WHOLE = [
     "layers",
     "callbacks",

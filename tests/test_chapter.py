@@ -99,6 +99,7 @@ def test_the_whole_chapter_on_digits(monkeypatch, capsys, tmp_path):
 
 
 @pytest.mark.tensorflow
+@pytest.mark.slow
 def test_one_section_alone_gives_the_same_figures(monkeypatch, capsys, tmp_path):
     found = []
     for section in ("19.2", "19.2.3"):

@@ -49,6 +49,21 @@ def make(request, digits):
     return functools.partial(build, request.param, digits)
 
 
+# What compiles each family several times more: three stand for all.
+THREE = ("sparse", "variational", "contractive")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        name if name in THREE else pytest.param(name, marks=pytest.mark.slow)
+        for name in CASES | IMAGES
+    ],
+)
+def some(request, digits):
+    return functools.partial(build, request.param, digits)
+
+
 @pytest.fixture(scope="module")
 def trained(make, digits):
     """A model of each family that was fitted once, for what does not change it."""
@@ -161,27 +176,27 @@ def test_a_fresh_process_goes_on_bit_for_bit(cases, digits, x, tmp_path, run_pyt
         np.testing.assert_array_equal(got["later"], model.encode(x), err_msg=name)
 
 
-def test_compiled_and_plain_training_agree(make, x):
+def test_compiled_and_plain_training_agree(some, x):
     # XLA draws its noise with another generator: then only the loss can agree, and roughly.
-    noisy = any(hasattr(layer, "seed_generator") for layer in make()._flatten_layers())
-    models = [make(jit_compile=jit, optimizer=keras.optimizers.SGD(0.1)) for jit in (True, False)]
+    noisy = any(hasattr(layer, "seed_generator") for layer in some()._flatten_layers())
+    models = [some(jit_compile=jit, optimizer=keras.optimizers.SGD(0.1)) for jit in (True, False)]
     losses = [m.fit(x, epochs=2, shuffle=False, verbose=0).history["loss"] for m in models]
     np.testing.assert_allclose(losses[0], losses[1], rtol=0.02 if noisy else 1e-4)
     if not noisy:
         np.testing.assert_allclose(*(m.encode(x) for m in models), atol=1e-4)
 
 
-def test_several_steps_an_execution_train_as_one(make, x):
-    model = make(steps_per_execution=4, optimizer=keras.optimizers.SGD(0.1))
+def test_several_steps_an_execution_train_as_one(some, x):
+    model = some(steps_per_execution=4, optimizer=keras.optimizers.SGD(0.1))
     model.fit(x, epochs=2, shuffle=False, verbose=0)
     assert int(model.optimizer.iterations) == 14
 
 
 @pytest.mark.parametrize("half", ["float16", pytest.param("bfloat16", marks=pytest.mark.slow)])
-def test_trains_in_mixed_precision(make, digits, half):
+def test_trains_in_mixed_precision(some, digits, half):
     keras.config.set_dtype_policy(f"mixed_{half}")
     try:
-        model = make(optimizer=keras.optimizers.Adam(0.003))
+        model = some(optimizer=keras.optimizers.Adam(0.003))
         assert model.encoder.get_layer("hidden_1").compute_dtype == half
         history = model.fit(pixels(digits), epochs=6, verbose=0).history
         got = outputs(model, pixels(digits[:50]))

@@ -67,6 +67,7 @@ def test_the_weights_are_those_of_the_small_models(digits, monkeypatch):
     np.testing.assert_allclose(model.encode(x), features, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_tied_model_stays_tied(digits):
     model = stacked_autoencoder((64,), (32, 8), tied=True)
     initial = model.reconstruction_error(digits[:500]).mean()

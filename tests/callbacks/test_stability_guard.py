@@ -149,6 +149,7 @@ def test_infinite_growth_lets_everything_finite_pass(make, x):
     assert error.what.split()[-1] in ("nan", "inf")
 
 
+@pytest.mark.slow
 def test_a_broken_validation_loss_stops_too(make, x):
     bad = Rows(x, 0, np.nan)
     error = diverge(make(), x, validation_data=bad, epochs=2)

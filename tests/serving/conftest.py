@@ -8,7 +8,7 @@ if keras.backend.backend() != "tensorflow":
     collect_ignore_glob = ["test_*.py"]
 else:
     from kerasae.serving import Server
-    from tests.serving.models import save_all
+    from serving.models import save_all
 
 
 @pytest.fixture(scope="session")

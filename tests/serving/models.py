@@ -1,4 +1,4 @@
-"""The models of the suite; `python -m tests.serving.models FOLDER` writes them."""
+"""The models of the suite; `PYTHONPATH=tests python -m serving.models FOLDER` writes them."""
 
 import sys
 from pathlib import Path

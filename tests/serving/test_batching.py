@@ -7,8 +7,8 @@ import pytest
 
 from kerasae.serving.batching import Batcher
 from kerasae.serving.requests import RefusedError
-from tests.serving.client import predict
-from tests.serving.models import COLUMNS
+from serving.client import predict
+from serving.models import COLUMNS
 
 
 class Recorder:

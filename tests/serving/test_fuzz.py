@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
-from tests.serving.client import ask, predict
-from tests.serving.test_process import serve  # noqa: F401
+from serving.client import ask, predict
+from serving.test_process import serve  # noqa: F401
 
 # What is answered: model, signature, and inputs of three rows.
 GOOD = [

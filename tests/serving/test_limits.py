@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from kerasae.serving import Server
-from tests.serving.client import ask, predict
+from serving.client import ask, predict
 
 LIMIT = 10_000
 

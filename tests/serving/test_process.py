@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.serving.client import predict
+from serving.client import predict
 
 COMMAND = """
 import sys

@@ -8,8 +8,8 @@ import pytest
 from kerasae.serving import Server
 from kerasae.serving.requests import RefusedError
 from kerasae.serving.store import Store
-from tests.serving.client import ask, predict
-from tests.serving.models import save_plain
+from serving.client import ask, predict
+from serving.models import save_plain
 
 
 def start(folder, **options):

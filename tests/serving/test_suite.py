@@ -1,8 +1,8 @@
 """Golden requests, written from TF Serving's documented behaviour.
 
 They run against our server, and against the real one where TFSERVING_URL is set, and
-TFSERVING_GRPC for gRPC: write the models with `python -m tests.serving.models FOLDER` and start
-`tensorflow_model_server` over each folder of it.
+TFSERVING_GRPC for gRPC: write the models with `PYTHONPATH=tests python -m serving.models FOLDER`
+and start `tensorflow_model_server` over each folder of it.
 """
 
 import os
@@ -19,8 +19,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from tests.serving.client import ask, predict
-from tests.serving.models import COLUMNS
+from serving.client import ask, predict
+from serving.models import COLUMNS
 
 HALF = "half_plus_three"
 ROWS = np.random.default_rng(1).uniform(size=(3, COLUMNS)).round(3).tolist()

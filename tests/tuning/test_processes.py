@@ -166,6 +166,7 @@ def being_trained(directory):
     ]
 
 
+@pytest.mark.slow
 def test_two_workers_one_of_which_is_killed_give_the_table_of_one(rows, space, tmp_path):
     directory = tmp_path / "two"
     chief = started(rows, directory, space)

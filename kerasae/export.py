@@ -82,19 +82,26 @@ def write_saved_model(model, folder, figures=None, *, features=(), name="model")
         ValueError: Weights are not finite.
     """
     model.check_weights()
-    archive = keras.export.ExportArchive()
-    archive.track(model)
     served = signatures(model, features)
-    for signature, (function, spec) in served.items():
-        archive.add_endpoint(signature, function, input_signature=[spec])
-    _write_quietly(archive, folder)
+    write_graph(model, served, folder)
     _write_warmup(folder, name, {signature: spec for signature, (_, spec) in served.items()})
     told = {**manifest(model, figures), "signatures": list(served)}
     text = json.dumps(told, indent=2, default=str)
     (Path(folder) / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
-def _write_quietly(archive, folder):
+def write_graph(model, served, folder):
+    """Writes a SavedModel of signatures and nothing else.
+
+    Args:
+        model: The `Autoencoder` whose weights they use.
+        served: A dict as `signatures` makes it.
+        folder: Path of the folder.
+    """
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    for signature, (function, spec) in served.items():
+        archive.add_endpoint(signature, function, input_signature=[spec])
     # TensorFlow tells every time that there are no assets, to both streams of a notebook.
     logger = logging.getLogger("tensorflow")
     level = logger.level

@@ -6,9 +6,7 @@ import re
 import tempfile
 from pathlib import Path
 
-import keras
-
-from kerasae.export import MANIFEST, manifest, publish
+from kerasae.export import MANIFEST, manifest, publish, write_graph
 from kerasae.portable import portable_signatures
 
 LITERT_FILE = "model.tflite"
@@ -124,12 +122,8 @@ def write_litert(model, folder, figures=None):
         ValueError: Weights are not finite, or there is nothing to write.
     """
     endpoints, left_out = portable_signatures(model, "LiteRT")
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    for name, (function, spec) in endpoints.items():
-        archive.add_endpoint(name, function, input_signature=[spec])
     with tempfile.TemporaryDirectory() as saved_model:
-        archive.write_out(saved_model, verbose=False)
+        write_graph(model, endpoints, saved_model)
         names = list(endpoints)
         try:
             content = _litert(saved_model, names)

@@ -4,7 +4,7 @@ import inspect
 
 import keras_tuner
 
-from kerasae.commands.building import default_units, fitting_likelihood, make_corruption, row_shape
+from kerasae.commands.building import default_units, fill_in, row_shape
 from kerasae.door import parse_layout, unknown
 from kerasae.models import ZOO
 
@@ -159,8 +159,5 @@ def build(model, values, rows, scaler):
     for name, kind in CORRUPTIONS.items():
         if name in values:
             arguments["corruption"] = f"{kind}:{values[name]}"
-    if "corruption" in arguments:
-        arguments["corruption"] = make_corruption(arguments["corruption"], rows, scaler)
-    if model == "variational":
-        arguments.setdefault("likelihood", fitting_likelihood(rows, scaler))
+    arguments = fill_in(model, arguments, rows, scaler)
     return ZOO[model](input_shape, units, scaler=scaler, columns=rows.columns, **arguments)

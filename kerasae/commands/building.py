@@ -79,6 +79,29 @@ def family_options(model, options):
     return given
 
 
+def fill_in(model, options, rows, scaler):
+    """The options as a builder takes them: objects for texts, and what follows from the rows.
+
+    Args:
+        model: Name of the family in `ZOO`.
+        options: Arguments of its builder, with a corruption as `make_corruption` reads it.
+        rows: `kerasae.datasets.Data` to train on.
+        scaler: The scaler adapted to them, or None.
+
+    Returns:
+        A new dict.
+
+    Raises:
+        ValueError: A corruption that cannot be read.
+    """
+    options = dict(options)
+    if "corruption" in options:
+        options["corruption"] = make_corruption(options["corruption"], rows, scaler)
+    if model == "variational" and "likelihood" not in options:
+        options["likelihood"] = fitting_likelihood(rows, scaler)
+    return options
+
+
 def make_corruption(text, rows, scaler):
     """Reads "gaussian:0.2" or "salt-pepper:0.3"; salt and pepper are the rows' own extremes."""
     kind, _, amount = text.partition(":")

@@ -15,8 +15,7 @@ from kerasae.callbacks import StabilityGuard
 from kerasae.commands.building import (
     default_units,
     family_options,
-    fitting_likelihood,
-    make_corruption,
+    fill_in,
     make_scaler,
     optimizer_of,
     row_shape,
@@ -56,10 +55,7 @@ def train(
     input_shape = row_shape(model, rows, images)
     rows = rows._replace(x=rows.x.reshape(-1, *input_shape))
     scaler = make_scaler(scaler, rows)
-    if "corruption" in options:
-        options["corruption"] = make_corruption(options["corruption"], rows, scaler)
-    if model == "variational" and "likelihood" not in options:
-        options["likelihood"] = fitting_likelihood(rows, scaler)
+    options = fill_in(model, options, rows, scaler)
     keras.utils.set_random_seed(seed)
     autoencoder = ZOO[model](
         input_shape,

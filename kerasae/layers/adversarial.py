@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from kerasae.layers.beta import add_beta
 from kerasae.layers.seeded import SeededLayer
 
 
@@ -49,8 +50,6 @@ class AdversarialPrior(SeededLayer):
     """
 
     def __init__(self, prior, discriminator_units=(256, 256), beta=1.0, seed=None, **kwargs):
-        if not 0 <= beta < float("inf"):
-            raise ValueError(f"beta must be finite and at least 0. Received: beta={beta}")
         super().__init__(seed, **{**kwargs, "dtype": "float32"})
         self.prior = prior
         self.discriminator_units = tuple(discriminator_units)
@@ -60,8 +59,7 @@ class AdversarialPrior(SeededLayer):
             for i, units in enumerate((*self.discriminator_units, 1), start=1)
         ]
         constant = {"shape": (), "dtype": "float32", "trainable": False}
-        initial = keras.initializers.Constant(beta)
-        self.beta = self.add_weight(initializer=initial, name="beta", **constant)
+        self.beta = add_beta(self, beta)
         self.figures = [
             self.add_weight(name=name, aggregation="mean", **constant)
             for name in ("loss", "accuracy")

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from kerasae.layers.beta import add_beta
 from kerasae.layers.corruption import GaussianCorruption, SaltPepperDropout
 from kerasae.layers.seeded import SeededLayer
 from kerasae.layers.sparsity import KLSparsityRegularizer
@@ -164,16 +165,8 @@ class ContractivePenalty(SeededLayer):
     """
 
     def __init__(self, beta, seed=None, **kwargs):
-        if not 0 <= beta < float("inf"):
-            raise ValueError(f"beta must be finite and at least 0. Received: beta={beta}")
         super().__init__(seed, **{**kwargs, "dtype": "float32"})
-        self.beta = self.add_weight(
-            shape=(),
-            initializer=keras.initializers.Constant(beta),
-            dtype="float32",
-            trainable=False,
-            name="beta",
-        )
+        self.beta = add_beta(self, beta)
         self.built = True
 
     def check(self, layers):

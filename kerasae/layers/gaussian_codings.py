@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from kerasae.layers.beta import add_beta
 from kerasae.layers.priors import GaussianPrior
 from kerasae.layers.seeded import SeededLayer
 
@@ -70,8 +71,6 @@ class GaussianCodings(SeededLayer):
     """
 
     def __init__(self, units, beta=1.0, bound=10.0, seed=None, **kwargs):
-        if not 0 <= beta < float("inf"):
-            raise ValueError(f"beta must be finite and at least 0. Received: beta={beta}")
         if not 0 < bound < float("inf"):
             raise ValueError(f"bound must be finite and above 0. Received: bound={bound}")
         super().__init__(seed, **{**kwargs, "dtype": "float32"})
@@ -81,8 +80,7 @@ class GaussianCodings(SeededLayer):
         self.mean = keras.layers.Dense(units, dtype="float32", name="mean")
         self.raw_log_variance = keras.layers.Dense(units, dtype="float32", name="log_variance")
         constant = {"shape": (), "dtype": "float32", "trainable": False}
-        initial = keras.initializers.Constant(beta)
-        self.beta = self.add_weight(initializer=initial, name="beta", **constant)
+        self.beta = add_beta(self, beta)
         self.divergence = self.add_weight(name="divergence", aggregation="mean", **constant)
         self.kl_divergence = keras.metrics.Mean("kl_divergence")
 

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from kerasae.layers.beta import add_beta
+
 ACTIVATION_RANGES = {
     "tanh": (-1.0, 1.0),
     "softsign": (-1.0, 1.0),
@@ -81,18 +83,10 @@ class KLSparsityRegularizer(keras.layers.Layer):
                 f"rho must lie strictly inside the activation range ({low}, {high}); tanh has "
                 f"(-1, 1), sigmoid (0, 1). Received: rho={rho}"
             )
-        if not 0 <= beta < float("inf"):
-            raise ValueError(f"beta must be finite and at least 0. Received: beta={beta}")
         super().__init__(autocast=False, **kwargs)
         self.rho = rho
         self.activation_range = (low, high)
-        self.beta = self.add_weight(
-            shape=(),
-            initializer=keras.initializers.Constant(beta),
-            dtype="float32",
-            trainable=False,
-            name="beta",
-        )
+        self.beta = add_beta(self, beta)
         self.built = True
 
     def call(self, inputs):

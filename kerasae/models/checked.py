@@ -10,6 +10,8 @@ from keras import ops
 
 from kerasae import door
 from kerasae.layers.scaling import scale
+from kerasae.models.loops import Loops
+from kerasae.models.resident import resident_evaluate, resident_fit
 
 
 class CheckedModel(keras.Model):
@@ -21,7 +23,15 @@ class CheckedModel(keras.Model):
     """
 
     def compile(
-        self, optimizer="adam", loss=None, *, metrics=None, weighted_metrics=("mse",), **kwargs
+        self,
+        optimizer="adam",
+        loss=None,
+        *,
+        metrics=None,
+        weighted_metrics=("mse",),
+        steps_per_execution=None,
+        jit_compile="auto",
+        **kwargs,
     ):
         """Keras's `compile`, with defaults that are right for an autoencoder.
 
@@ -31,6 +41,11 @@ class CheckedModel(keras.Model):
             metrics: Metrics without sample weights.
             weighted_metrics: Metrics with sample weights; `mse` is reported by `evaluate` and is
                 what to compare models by, as the loss may contain penalties.
+            steps_per_execution: Steps between two calls of the callbacks for batches; by default
+                a tenth of an epoch and no fewer than 50 for rows in memory, and 1 for others, and
+                where a callback that is not of Keras or kerasae looks at the batches.
+            jit_compile: Whether XLA compiles the steps; by default, on TensorFlow and a processor,
+                where `fit` takes a thousand steps or more.
             **kwargs: Other arguments of `keras.Model.compile`.
 
         Raises:
@@ -47,8 +62,20 @@ class CheckedModel(keras.Model):
             self.default_loss if loss is None else loss,
             metrics=metrics,
             weighted_metrics=list(weighted_metrics or ()),
+            steps_per_execution=steps_per_execution or 1,
+            jit_compile=jit_compile,
             **kwargs,
         )
+        self.loops = Loops(self, steps_per_execution is None, jit_compile == "auto")
+
+    def get_compile_config(self):
+        """What `compile` was given; what it chose is chosen again."""
+        config = super().get_compile_config()
+        if config and self.loops.automatic_steps:
+            config["steps_per_execution"] = None
+        if config and self.loops.automatic_jit:
+            config["jit_compile"] = "auto"
+        return config
 
     def compile_from_config(self, config):
         """Restores optimizer, loss and metrics of a saved model."""
@@ -61,12 +88,15 @@ class CheckedModel(keras.Model):
         arguments = self._checked(keras.Model.fit, args, kwargs)
         # What normal rows scored under the weights of before says nothing from here on.
         self.use_calibration()
-        return super().fit(**arguments)
+        with resident_fit(self, arguments) as fed:
+            return super().fit(**fed)
 
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self, *args, **kwargs):
         """Keras's `evaluate`, with the rows checked first; `evaluate(x)` alone serves."""
-        answer = super().evaluate(**self._checked(keras.Model.evaluate, args, kwargs))
+        arguments = self._checked(keras.Model.evaluate, args, kwargs)
+        with resident_evaluate(self, arguments) as fed:
+            answer = super().evaluate(**fed)
         if not isinstance(answer, dict):
             return answer
         # What layers report is of training: elsewhere the metric is empty, and no 0.

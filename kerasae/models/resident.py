@@ -1,0 +1,199 @@
+"""Rows that lie on the device while a model is trained on them."""
+
+import contextlib
+import itertools
+import math
+
+import keras
+import numpy as np
+from keras import ops
+from keras.src.trainers.data_adapters.array_slicing import train_validation_split
+from keras.src.trainers.data_adapters.data_adapter import DataAdapter
+
+from kerasae.models.loops import on_one_device
+
+# Bytes of rows that are put on an accelerator, whose memory the model needs, too.
+DEVICE_BYTES = 2**31
+# An execution, after which callbacks are called and progress is shown, is a tenth of an epoch, but
+# not fewer steps than pay for its start.
+EXECUTIONS, STEPS = 10, 50
+PARTS = "x", "y", "sample_weight"
+NO_TARGETS = {"y": None, "sample_weight": None}
+BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
+
+
+class ResidentRows(DataAdapter):
+    """Rows on the device, in an order that is drawn anew for each epoch.
+
+    Keras counts the steps of an epoch by it and calls its callbacks; what Keras iterates over is
+    always the first row, of which it may build metrics. The rows themselves go into `Loops`.
+
+    Args:
+        parts: Rows, targets and sample weights, arrays of equal length or None.
+        batch_size: Rows a step; the last step has what is left.
+        steps_per_execution: Steps that `advance` moves on by.
+        shuffle: As in `fit`.
+        seed: Function without arguments to the seed of an epoch's order, where they are shuffled.
+    """
+
+    def __init__(self, parts, batch_size, steps_per_execution, shuffle=False, seed=None):
+        self._rows = len(parts[0])
+        self._batch_size = batch_size
+        self._steps_per_execution = steps_per_execution
+        self._shuffle = shuffle
+        self._seed = seed
+        self._example = tuple(None if part is None else part[:1] for part in parts)
+        self.parts = tuple(None if part is None else ops.convert_to_tensor(part) for part in parts)
+
+    def get_tf_dataset(self):
+        return itertools.repeat(self._example)
+
+    def get_jax_iterator(self):
+        return itertools.repeat(self._example)
+
+    @property
+    def num_batches(self):
+        return math.ceil(self._rows / self._batch_size)
+
+    @property
+    def batch_size(self):
+        return self._batch_size
+
+    @property
+    def has_partial_batch(self):
+        return self.partial_batch_size is not None
+
+    @property
+    def partial_batch_size(self):
+        return self._rows % self._batch_size or None
+
+    def on_epoch_begin(self):
+        order = np.arange(self._rows, dtype="int32")
+        if self._shuffle:
+            rng = np.random.default_rng(self._seed())
+            by = self._batch_size if self._shuffle == "batch" else self._rows
+            for first in range(0, self._rows, by):
+                rng.shuffle(order[first : first + by])
+        self.order = ops.convert_to_tensor(order)
+        self._next = 0
+
+    def advance(self):
+        """Yields first row, steps and rows a step of the loops of one execution."""
+        last = min(self._next + self._steps_per_execution, self.num_batches)
+        full = min(last, self._rows // self._batch_size)
+        if full > self._next:
+            yield self._next * self._batch_size, full - self._next, self._batch_size
+        if last > full:
+            yield full * self._batch_size, 1, self.partial_batch_size
+        self._next = last
+
+
+@contextlib.contextmanager
+def resident_fit(model, arguments):
+    """Puts the rows of one `fit` on the device, and loops in the place of Keras's functions.
+
+    Where that does not apply, Keras feeds the rows in its own way: datasets, several devices,
+    `run_eagerly`, `class_weight`, a given number of steps, and rows that are too large for an
+    accelerator.
+
+    Args:
+        model: A compiled `CheckedModel`.
+        arguments: Checked arguments of `fit`, by name.
+
+    Yields:
+        The arguments to call Keras's `fit` with.
+    """
+    if not _applies(model, arguments):
+        yield arguments
+        return
+    size, shuffle = arguments.get("batch_size") or 32, arguments.get("shuffle", True)
+    parts, validation = _split(arguments)
+    with _restored(model):
+        if model.loops.automatic_steps:
+            model.steps_per_execution = _steps(len(parts[0]), size, arguments.get("callbacks"))
+        steps = model.steps_per_execution
+        # With the number of steps done: a run that was killed goes on in the order it would have
+        # had.
+        drawn = np.random.randint(2**31)
+        rows = ResidentRows(
+            parts, size, steps, shuffle, lambda: (drawn, int(model.optimizer.iterations))
+        )
+        model.train_function = model.loops.train(rows, arguments.get("epochs", 1))
+        given = dict(zip(PARTS, validation, strict=False))
+        if _applies(model, {**given, "steps": arguments.get("validation_steps")}):
+            size = arguments.get("validation_batch_size") or size
+            validation = ResidentRows(_parts(given), size, steps)
+        changed = {"x": rows, "validation_data": validation or None, "validation_split": 0.0}
+        yield {**arguments, **NO_TARGETS, **changed}
+
+
+@contextlib.contextmanager
+def resident_evaluate(model, arguments):
+    """The same for one `evaluate`, which in a `fit` is given rows that are on the device."""
+    rows = arguments.get("x")
+    if not isinstance(rows, ResidentRows) and not _applies(model, arguments):
+        yield arguments
+        return
+    with _restored(model):
+        if not isinstance(rows, ResidentRows):
+            parts, size = _parts(arguments), arguments.get("batch_size") or 32
+            if model.loops.automatic_steps:
+                model.steps_per_execution = _steps(len(parts[0]), size, ())
+            rows = ResidentRows(parts, size, model.steps_per_execution)
+        model.test_function = model.loops.test(rows)
+        yield {**arguments, "x": rows, **NO_TARGETS}
+
+
+def _parts(arguments):
+    """Rows, targets and sample weights; None for targets that are the rows themselves."""
+    x, y, weights = (arguments.get(name) for name in PARTS)
+    return x, None if y is x else y, weights
+
+
+def _split(arguments):
+    """The parts to train on, and those to validate on, where there are any."""
+    parts, validation = _parts(arguments), arguments.get("validation_data")
+    if validation is None and arguments.get("validation_split"):
+        return train_validation_split(parts, arguments["validation_split"])
+    if validation is None:
+        return parts, ()
+    return parts, validation if isinstance(validation, tuple) else (validation,)
+
+
+def _applies(model, arguments):
+    parts = [part for part in _parts(arguments) if part is not None]
+    arrays = parts and all(isinstance(part, np.ndarray) for part in parts)
+    return (
+        arrays
+        and len(set(map(len, parts))) == 1
+        and not any(arguments.get(name) for name in ("class_weight", "steps_per_epoch", "steps"))
+        and not keras.config.max_steps_per_epoch()
+        and on_one_device(model)
+        and (sum(part.nbytes for part in parts) <= DEVICE_BYTES or _on_processor())
+    )
+
+
+def _on_processor():
+    return all(device.startswith("cpu") for device in keras.distribution.list_devices())
+
+
+@contextlib.contextmanager
+def _restored(model):
+    kept = model.steps_per_execution, model.train_function, model.test_function
+    try:
+        yield
+    finally:
+        model.steps_per_execution, model.train_function, model.test_function = kept
+
+
+def _steps(rows, batch_size, callbacks):
+    """Steps an execution: 1 where someone's own callback looks at the batches."""
+    steps = math.ceil(rows / batch_size)
+    if any(map(_looks_at_batches, keras.tree.flatten(callbacks))):
+        return 1
+    return max(STEPS, math.ceil(steps / EXECUTIONS))
+
+
+def _looks_at_batches(callback):
+    modules = [getattr(getattr(callback, hook, None), "__module__", "") for hook in BATCH_HOOKS]
+    return any(str(m).split(".")[0] not in ("keras", "kerasae", "keras_tuner") for m in modules)

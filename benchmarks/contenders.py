@@ -1,0 +1,253 @@
+"""The ways to train that `training_speed.py` compares; run by it, one process for each.
+
+    python benchmarks/contenders.py NAME 300,100 128
+
+A process builds its model, answers with its memory, then trains as many epochs as each line of its
+input asks for, and at the end of the input answers with its error. All lines are JSON.
+"""
+
+import json
+import os
+import random
+import resource
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+RATE, EPSILON = 1e-3, 1e-7  # of Adam; Keras's epsilon, for all
+
+
+def load_rows():
+    with np.load(Path(os.environ["KERASAE_DATA_DIR"]) / "mnist.npz") as file:
+        x = file["x_train"].reshape(-1, 784).astype("float32")
+    x /= 255
+    return x
+
+
+def widths(half):
+    """The widths of all layers, the rows' own first and last."""
+    return [784, *half, *half[-2::-1], 784]
+
+
+def fit_trainer(model, x, targets, batch_size):
+    """What trains a Keras model by one `fit` a call, and gives when each epoch ended."""
+    import keras
+
+    def train(epochs):
+        ends = []
+        note = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter())
+        )
+        options = {"batch_size": batch_size, "epochs": epochs, "verbose": 0}
+        model.fit(x, *targets, **options, callbacks=[note])
+        return ends
+
+    return train, lambda rows: model.predict(rows, verbose=0)
+
+
+def loop_trainer(epoch):
+    def train(epochs):
+        ends = []
+        for _ in range(epochs):
+            epoch()
+            ends.append(time.perf_counter())
+        return ends
+
+    return train
+
+
+def kerasae_fit(half, batch_size, x):
+    import keras
+
+    import kerasae
+
+    random.seed(0)  # keras.utils.set_random_seed would load TensorFlow beside JAX
+    model = kerasae.stacked_autoencoder((784,), half, scaler=None)
+    model.compile(keras.optimizers.Adam(RATE))
+    return fit_trainer(model, x, (), batch_size)
+
+
+def stock_keras(half, batch_size, x):
+    import keras
+
+    random.seed(0)
+    *hidden, out = widths(half)[1:]
+    layers = [keras.layers.Dense(units, "tanh") for units in hidden]
+    model = keras.Sequential([keras.Input((784,)), *layers, keras.layers.Dense(out)])
+    model.compile(keras.optimizers.Adam(RATE), "mse")
+    return fit_trainer(model, x, (x,), batch_size)
+
+
+def torch_loop(half, batch_size, x):
+    import torch
+
+    torch.manual_seed(0)
+    layers, dims = [], widths(half)
+    for fan_in, fan_out in pairwise(dims):
+        linear = torch.nn.Linear(fan_in, fan_out)
+        torch.nn.init.xavier_uniform_(linear.weight)
+        torch.nn.init.zeros_(linear.bias)
+        layers += [linear, torch.nn.Tanh()]
+    model = torch.nn.Sequential(*layers[:-1])
+    adam = torch.optim.Adam(model.parameters(), RATE, eps=EPSILON, fused=True)
+    mse, rows = torch.nn.MSELoss(), torch.from_numpy(x)
+
+    def epoch():
+        order, total = torch.randperm(len(rows)), 0.0
+        for i in range(0, len(rows), batch_size):
+            batch = rows[order[i : i + batch_size]]
+            adam.zero_grad(set_to_none=True)
+            loss = mse(model(batch), batch)
+            loss.backward()
+            adam.step()
+            total += loss.detach() * len(batch)
+        return float(total) / len(rows)
+
+    def reconstruct(rows):
+        with torch.inference_mode():
+            return model(torch.from_numpy(rows)).numpy()
+
+    return loop_trainer(epoch), reconstruct
+
+
+def jax_step():
+    """The model, and one step of Adam on a batch."""
+    import jax
+    import jax.numpy as jnp
+
+    def forward(weights, rows):
+        for kernel, bias in weights[:-1]:
+            rows = jnp.tanh(rows @ kernel + bias)
+        kernel, bias = weights[-1]
+        return rows @ kernel + bias
+
+    def step(state, batch):
+        weights, mean, square, count = state
+        loss = lambda weights: jnp.mean((forward(weights, batch) - batch) ** 2)  # noqa: E731
+        value, slopes = jax.value_and_grad(loss)(weights)
+        count += 1
+        mean = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, mean, slopes)
+        square = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, square, slopes)
+        rate = RATE * jnp.sqrt(1 - 0.999**count) / (1 - 0.9**count)
+        update = lambda w, m, v: w - rate * m / (jnp.sqrt(v) + EPSILON)  # noqa: E731
+        return (jax.tree.map(update, weights, mean, square), mean, square, count), value
+
+    return forward, step
+
+
+def jax_scan(half, batch_size, x):
+    import jax
+    import jax.numpy as jnp
+
+    forward, step = jax_step()
+
+    def whole_epoch(state, key, rows):
+        order, whole = jax.random.permutation(key, len(rows)), len(rows) // batch_size * batch_size
+        batches = order[:whole].reshape(-1, batch_size)
+        state, losses = jax.lax.scan(lambda s, i: step(s, rows[i]), state, batches)
+        if whole < len(rows):
+            state, _ = step(state, rows[order[whole:]])
+        return state, losses.mean()
+
+    glorot, dims = jax.nn.initializers.glorot_uniform(), widths(half)
+    key, *keys = jax.random.split(jax.random.key(0), len(dims))
+    shapes = pairwise(dims)
+    weights = [(glorot(k, s), jnp.zeros(s[1])) for k, s in zip(keys, shapes, strict=True)]
+    mean, square = (jax.tree.map(jnp.zeros_like, weights) for _ in range(2))
+    state, rows = (weights, mean, square, jnp.zeros(())), jnp.asarray(x)
+    compiled = jax.jit(whole_epoch, donate_argnums=0)
+
+    def epoch():
+        nonlocal state, key
+        key, drawn = jax.random.split(key)
+        state, loss = jax.block_until_ready(compiled(state, drawn, rows))
+        return float(loss)
+
+    return loop_trainer(epoch), lambda rows: np.asarray(forward(state[0], rows))
+
+
+def products(half, batch_size, x):
+    """The matrix products of an epoch and nothing else, by NumPy into arrays that are kept."""
+    draw = np.random.default_rng(0).standard_normal
+    dims = widths(half)
+    kernels = [draw(s, dtype="float32") for s in pairwise(dims)]
+    slopes = [np.empty_like(kernel) for kernel in kernels]
+    values = [draw((batch_size, width), dtype="float32") for width in dims]
+    results = [np.empty_like(value) for value in values]
+
+    def epoch():
+        for i in range(0, len(x), batch_size):
+            first = x[i : i + batch_size]
+            inputs = [first, *(value[: len(first)] for value in values[1:])]
+            outputs = [result[: len(first)] for result in results]
+            for layer, kernel in enumerate(kernels):
+                np.matmul(inputs[layer], kernel, out=outputs[layer + 1])
+                np.matmul(inputs[layer].T, inputs[layer + 1], out=slopes[layer])
+                if layer:
+                    np.matmul(inputs[layer + 1], kernel.T, out=outputs[layer])
+
+    return loop_trainer(epoch), None
+
+
+def h2o_estimator(half, batch_size, x):
+    """H2O's own autoencoder: another optimizer, ADADELTA, and rows in batches of its own."""
+    import h2o
+    from h2o.estimators import H2OAutoEncoderEstimator
+
+    h2o.init(log_level="ERRR")
+    h2o.no_progress()
+    frame, model = h2o.H2OFrame(x), None
+
+    def train(epochs):
+        nonlocal model
+        model = H2OAutoEncoderEstimator(
+            activation="Tanh", hidden=widths(half)[1:-1], epochs=epochs, ignore_const_cols=False
+        )
+        model.train(x=frame.columns, training_frame=frame)
+        return [time.perf_counter()]
+
+    def reconstruct(rows):
+        return model.predict(frame[: len(rows), :]).as_data_frame().to_numpy("float32")
+
+    return train, reconstruct
+
+
+MAKERS = {
+    "kerasae": (kerasae_fit, {"KERAS_BACKEND": "tensorflow"}),
+    "kerasae JAX": (kerasae_fit, {"KERAS_BACKEND": "jax"}),
+    "Keras": (stock_keras, {"KERAS_BACKEND": "tensorflow"}),
+    "PyTorch": (torch_loop, {}),
+    "JAX scan": (jax_scan, {}),
+    "products": (products, {}),
+    "H2O": (h2o_estimator, {}),
+}
+
+
+def megabytes():
+    """The most memory that this process has had."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def main():
+    name, half, batch_size = sys.argv[1:]
+    # What libraries print must not stand between the answers.
+    answers, sys.stdout = sys.stdout, sys.stderr
+    x, (make, _) = load_rows(), MAKERS[name]
+    train, reconstruct = make([int(width) for width in half.split(",")], int(batch_size), x)
+    print(json.dumps({"megabytes": megabytes()}), file=answers, flush=True)
+    for line in sys.stdin:
+        started = time.perf_counter()
+        ends = [end - started for end in train(json.loads(line))]
+        wall = time.perf_counter() - started
+        print(json.dumps({"ends": ends, "wall": wall}), file=answers, flush=True)
+    peak, rows = megabytes(), x[:10_000]
+    mse = float(np.mean((reconstruct(rows) - rows) ** 2)) if reconstruct else None
+    print(json.dumps({"megabytes": peak, "mse": mse}), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -22,6 +22,7 @@ ALLOWED = {
     "kerasae.layers": {"numpy", "keras"},
     "kerasae.losses": {"keras"},
     "kerasae.models": {"numpy", "keras", *LEAVES, "kerasae"},
+    "kerasae.models.loops": {"keras", "tensorflow", "jax"},
     "kerasae.models.zoo": {"keras", *LEAVES, "kerasae.losses", "kerasae.models*"},
     "kerasae.generation": {"numpy", "keras", *LEAVES},
     "kerasae.features": {*LIBRARIES, *LEAVES},

@@ -63,7 +63,7 @@ def _on_tensorflow(step, jit_compile):
     import tensorflow as tf
 
     @tf.function(autograph=False, jit_compile=jit_compile)
-    def loop(parts, order, first, steps, size):
+    def loop(parts, order, first, end, size):
         one_step = tf.function(step, autograph=False)
         batch = tuple(
             None if part is None else tf.TensorSpec((size, *part.shape[1:]), part.dtype)
@@ -72,17 +72,20 @@ def _on_tensorflow(step, jit_compile):
         specs = one_step.get_concrete_function(batch).structured_outputs
         logs = tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), specs)
 
-        def body(i, _):
-            index = tf.slice(order, [first + i * size], [size])
+        def body(row, _):
+            index = tf.slice(order, [row], [size])
             rows = tuple(None if part is None else tf.gather(part, index) for part in parts)
-            return i + 1, one_step(rows)
+            return row + size, one_step(rows)
 
-        # One iteration after the other: each reads the weights that the last one wrote.
-        return tf.while_loop(lambda i, _: i < steps, body, (0, logs), parallel_iterations=1)[1]
+        # One iteration after the other: each reads the weights that the last one wrote. Of the row
+        # itself, as XLA would compile a loop for each value that a slice is computed from.
+        return tf.while_loop(lambda row, _: row < end, body, (first, logs), parallel_iterations=1)[
+            1
+        ]
 
     def call(parts, order, first, steps, size):
         # As tensors: a Python number would be compiled into a loop of its own.
-        return loop(parts, order, tf.constant(first), tf.constant(steps), size)
+        return loop(parts, order, tf.constant(first), tf.constant(first + steps * size), size)
 
     return call
 

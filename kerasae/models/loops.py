@@ -53,7 +53,8 @@ class Loops:
 
         def on_jax(state, iterator):
             for first, steps, size in rows.advance():
-                state, logs = loop(size)(state, rows.parts, rows.order, first, steps, size)
+                where = {"first": first, "steps": steps, "size": size}
+                state, logs = loop(size)(state, rows.parts, rows.order, **where)
             return logs, state
 
         return on_jax if keras.backend.backend() == "jax" else on_tensorflow
@@ -96,7 +97,7 @@ def _on_jax(step, _):
     step = jax.jit(step)
 
     @functools.partial(jax.jit, donate_argnums=0, static_argnames="size")
-    def loop(state, parts, order, first, steps, size):
+    def loop(state, parts, order, *, first, steps, size):
         def batch(i):
             index = jax.lax.dynamic_slice_in_dim(order, first + i * size, size)
             take = functools.partial(jax.numpy.take, indices=index, axis=0, mode="clip")

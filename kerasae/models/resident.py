@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import math
+import random
 
 import keras
 import numpy as np
@@ -112,9 +113,8 @@ def resident_fit(model, arguments):
         if model.loops.automatic_steps:
             model.steps_per_execution = _steps(len(parts[0]), size, arguments.get("callbacks"))
         steps = model.steps_per_execution
-        # With the number of steps done: a run that was killed goes on in the order it would have
-        # had.
-        drawn = np.random.randint(2**31)
+        # With the number of steps done: a run that was killed goes on in the order it had.
+        drawn = random.getrandbits(31)
         rows = ResidentRows(
             parts, size, steps, shuffle, lambda: (drawn, int(model.optimizer.iterations))
         )

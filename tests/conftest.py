@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import kerasae
+from kerasae import cli
 
 ROOT = Path(__file__).parent.parent
 
@@ -58,6 +59,35 @@ def run_python(tmp_path):
         )
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout.strip().splitlines()[-1]
+
+    return run
+
+
+@pytest.fixture(name="kerasae")
+def command(monkeypatch, capsys, tmp_path):
+    """Runs the command in a folder of its own; answers its status and what it wrote."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["kerasae", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        written = capsys.readouterr()
+        return ended.value.code or 0, written.out, written.err
+
+    return run
+
+
+@pytest.fixture
+def mistake(kerasae):
+    """Runs a command that ends with status 2; answers its one line of error."""
+
+    def run(*arguments):
+        status, _, err = kerasae(*arguments)
+        assert status == 2
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+        return err
 
     return run
 

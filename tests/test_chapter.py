@@ -188,14 +188,6 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("line", "words"), MISTAKES.items(), ids=MISTAKES)
-def test_a_mistake_is_answered_in_one_line(monkeypatch, capsys, tmp_path, line, words):
-    monkeypatch.chdir(tmp_path)
+def test_a_mistake_is_answered_in_one_line(mistake, line, words):
     Path("file").touch()
-    monkeypatch.setattr(sys, "argv", ["kerasae", "chapter", *line.split()])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    err = capsys.readouterr().err
-    assert ended.value.code == 2
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
-    assert words in err
+    assert words in mistake("chapter", *line.split())

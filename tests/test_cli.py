@@ -1,29 +1,12 @@
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from kerasae import cli, load_model
+from kerasae import load_model
 from kerasae.datasets import load
-
-
-@pytest.fixture
-def kerasae(monkeypatch, capsys, tmp_path):
-    """Runs the command in a folder of its own; answers its status and what it wrote."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["kerasae", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        written = capsys.readouterr()
-        return ended.value.code or 0, written.out, written.err
-
-    return run
-
 
 HELP = """
 import sys

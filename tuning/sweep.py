@@ -140,10 +140,7 @@ class Sweep(BaseTuner):
         keras.utils.clear_session()
         keras.utils.set_random_seed(plan["seed"])
         model = space.build(plan["model"], values, rows, scaler)
-        model.compile(
-            optimizer_of(model, values.get("learning_rate", 0.001)),
-            steps_per_execution=min(math.ceil(len(x) / batch_size), 50),
-        )
+        model.compile(optimizer_of(model, values.get("learning_rate", 0.001)))
         best = EarlyStopping(
             "val_mse", mode="min", patience=plan["patience"] or epochs, restore_best_weights=True
         )

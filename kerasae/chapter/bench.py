@@ -100,7 +100,7 @@ class Bench:
         rate = keras.optimizers.schedules.CosineDecay(
             self.settings["learning_rate"], epochs * steps
         )
-        model.compile(keras.optimizers.Adam(rate), steps_per_execution=min(steps, 50))
+        model.compile(keras.optimizers.Adam(rate))
         start = time.perf_counter()
         model.fit(self.x, **self.fit_arguments(epochs, what))
         return Trained(model, time.perf_counter() - start)

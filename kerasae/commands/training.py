@@ -67,9 +67,7 @@ def train(
     batch_size = batch_size or (32 if len(rows.x_train) < 10_000 else 128)
     steps = math.ceil(len(rows.x_train) / batch_size)
     epochs = epochs or max(1, round(4500 / steps))
-    autoencoder.compile(
-        optimizer_of(autoencoder, learning_rate), steps_per_execution=min(steps, 50)
-    )
+    autoencoder.compile(optimizer_of(autoencoder, learning_rate))
     _fit(autoencoder, rows, epochs, batch_size, console)
     figures = _compare_with_pca(autoencoder, rows, console)
     if rows.is_test.any():

@@ -60,29 +60,28 @@ class Loops:
         return on_jax if keras.backend.backend() == "jax" else on_tensorflow
 
 
+# Over rows, targets and weights, of which some may be None.
+each = functools.partial(keras.tree.map_structure, none_is_leaf=False)
+
+
 def _on_tensorflow(step, jit_compile):
     import tensorflow as tf
 
     @tf.function(autograph=False, jit_compile=jit_compile)
     def loop(parts, order, first, end, size):
         one_step = tf.function(step, autograph=False)
-        batch = tuple(
-            None if part is None else tf.TensorSpec((size, *part.shape[1:]), part.dtype)
-            for part in parts
-        )
+        batch = each(lambda part: tf.TensorSpec((size, *part.shape[1:]), part.dtype), parts)
         specs = one_step.get_concrete_function(batch).structured_outputs
         logs = tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), specs)
 
         def body(row, _):
             index = tf.slice(order, [row], [size])
-            rows = tuple(None if part is None else tf.gather(part, index) for part in parts)
-            return row + size, one_step(rows)
+            return row + size, one_step(each(lambda part: tf.gather(part, index), parts))
 
         # One iteration after the other: each reads the weights that the last one wrote. Of the row
         # itself, as XLA would compile a loop for each value that a slice is computed from.
-        return tf.while_loop(lambda row, _: row < end, body, (first, logs), parallel_iterations=1)[
-            1
-        ]
+        start = first, logs
+        return tf.while_loop(lambda row, _: row < end, body, start, parallel_iterations=1)[1]
 
     def call(parts, order, first, steps, size):
         # As tensors: a Python number would be compiled into a loop of its own.

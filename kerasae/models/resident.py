@@ -11,7 +11,7 @@ from keras import ops
 from keras.src.trainers.data_adapters.array_slicing import train_validation_split
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
-from kerasae.models.loops import on_one_device
+from kerasae.models.loops import each, on_one_device
 
 # Bytes of rows that are put on an accelerator, whose memory the model needs, too.
 DEVICE_BYTES = 2**31
@@ -43,14 +43,13 @@ class ResidentRows(DataAdapter):
         self._steps_per_execution = steps_per_execution
         self._shuffle = shuffle
         self._seed = seed
-        self._example = tuple(None if part is None else part[:1] for part in parts)
-        self.parts = tuple(None if part is None else ops.convert_to_tensor(part) for part in parts)
+        self._example = each(lambda part: part[:1], parts)
+        self.parts = each(ops.convert_to_tensor, parts)
 
     def get_tf_dataset(self):
         return itertools.repeat(self._example)
 
-    def get_jax_iterator(self):
-        return itertools.repeat(self._example)
+    get_jax_iterator = get_tf_dataset
 
     @property
     def num_batches(self):

@@ -92,28 +92,14 @@ def test_a_signal_lets_requests_in_flight_end(serve, plain, number):
         ([".", "--queue", "x"], "Invalid value for '--queue'"),
     ],
 )
-def test_mistakes_end_with_status_2_and_one_line(monkeypatch, capsys, tmp_path, arguments, words):
-    from kerasae import cli
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["kerasae", "serve", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    err = capsys.readouterr().err
-    assert ended.value.code == 2
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
-    assert words in err
+def test_mistakes_end_with_status_2_and_one_line(mistake, arguments, words):
+    assert words in mistake("serve", *arguments)
 
 
-def test_a_missing_library_names_the_extra(monkeypatch, capsys, tmp_path):
-    from kerasae import cli
-
+def test_a_missing_library_names_the_extra(kerasae, monkeypatch, tmp_path):
     for name in [name for name in sys.modules if name.startswith("kerasae.serving")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    monkeypatch.setattr(sys, "argv", ["kerasae", "serve", str(tmp_path)])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code == 2
-    assert "try pip install 'kerasae[serve]'" in capsys.readouterr().err
+    status, _, err = kerasae("serve", tmp_path)
+    assert status == 2
+    assert "try pip install 'kerasae[serve]'" in err

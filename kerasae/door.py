@@ -57,15 +57,9 @@ def parse_layout(text):
 
 
 def unknown(kind, name, known):
-    """The message for a name that is none of those known, with the nearest one.
+    """The message for a `name` that is none of those `known`, with the nearest one.
 
-    Args:
-        kind: What is named, "model" for example.
-        name: What came.
-        known: The names there are.
-
-    Returns:
-        One sentence.
+    `kind` is what is named, "model" for example.
     """
     nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
     hint = f"; try {nearest[0]}" if nearest else ""
@@ -78,7 +72,14 @@ def is_array(x):
 
 
 def as_rows(x, row_shape=None, columns=None, where="x"):
+    """Turns what a user has into an array of finite rows; see `bounded_rows`."""
+    return bounded_rows(x, row_shape, columns, where)[0]
+
+
+def bounded_rows(x, row_shape=None, columns=None, where="x"):
     """Turns what a user has into an array of finite rows, or says why it cannot.
+
+    Sound rows are passed over once, for the norm of all values; others are looked at closely.
 
     Args:
         x: Array, nested list, tensor or DataFrame of shape (rows, ...).
@@ -90,7 +91,8 @@ def as_rows(x, row_shape=None, columns=None, where="x"):
         where: What the messages call `x`.
 
     Returns:
-        A NumPy array: integers and booleans as they came, anything else float32.
+        A NumPy array, integers and booleans as they came and anything else float32, and a number
+        that no magnitude in it is above, infinite where it is not known.
 
     Raises:
         ValueError: No rows, another shape, NaN or infinite cells, a missing column.
@@ -112,7 +114,8 @@ def as_rows(x, row_shape=None, columns=None, where="x"):
     if rows.ndim < 2 or 0 in rows.shape:
         raise ValueError(
             f"shape {rows.shape} ({where}); expected at least one row and one column, as "
-            f"(rows, {_shape(row_shape)}); try x.reshape(1, -1) for a single row"
+            f"(rows, {', '.join(map(str, row_shape or ['columns']))}); try x.reshape(1, -1) for a "
+            "single row"
         )
     if row_shape is not None and len(row_shape) == 3:
         # Images may come flat, or without their single channel; in any other shape of as many
@@ -125,9 +128,12 @@ def as_rows(x, row_shape=None, columns=None, where="x"):
             f"rows of shape {rows.shape[1:]} ({where}); expected {tuple(row_shape)}; try the "
             "columns that the model was trained on"
         )
+    bound = _bound(rows)
     if rows.dtype.kind == "f":
-        rows = _as_float32(rows, names, where)
-    return rows
+        if bound == math.inf:
+            _check_finite(rows, names, where)
+        rows = rows.astype("float32", copy=False)
+    return rows, bound
 
 
 def column_order(have, wanted, where="x"):
@@ -175,22 +181,18 @@ def column(index, names=None):
     return f"column {plain}" + (f" '{names[plain]}'" if named else "")
 
 
-def _shape(row_shape):
-    return ", ".join(map(str, row_shape)) if row_shape else "columns"
-
-
 def _plain(frame, where):
     """The frame itself, or in float64 where pandas holds numbers in a type of its own."""
-    special = [name for name, dtype in frame.dtypes.items() if not _is_plain(dtype)]
+    special = [
+        name
+        for name, dtype in frame.dtypes.items()
+        if not (isinstance(dtype, np.dtype) and dtype.kind in "biuf")
+    ]
     for name in special:
         for cell in frame[name]:
             if not isinstance(cell, bool | int | float | np.number):
                 raise TypeError(_not_a_number(f"column '{name}'", cell, where))
     return frame.astype("float64") if special else frame
-
-
-def _is_plain(dtype):
-    return isinstance(dtype, np.dtype) and dtype.kind in "biuf"
 
 
 def _check_type(rows, names, where):
@@ -211,8 +213,22 @@ def _not_a_number(name, cell, where):
     return f"{name} holds {cell!r} ({where}); expected real numbers; try encoding or dropping it"
 
 
-def _as_float32(rows, names, where):
-    low_high = extremes(rows)
+def _bound(rows):
+    if rows.dtype.kind in "iu":
+        limits = np.iinfo(rows.dtype)
+        return float(max(-limits.min, limits.max))
+    if rows.dtype not in ("float32", "float64") or not rows.flags.forc:
+        return math.inf
+    values = rows.ravel(order="K")
+    with np.errstate(all="ignore"):
+        norm = math.sqrt(np.dot(values, values))
+    # Wide enough for what a sum in float32 loses by rounding, and for squares that are lost in it.
+    bound = 1.01 * norm + 1e-18
+    return bound if bound <= FLOAT32_MAX else math.inf
+
+
+def _check_finite(rows, names, where):
+    low_high = extremes(rows).astype("float64")
     if not np.isfinite(low_high).all():
         bad = ~np.isfinite(rows)
         row, *rest = np.argwhere(bad)[0]
@@ -223,7 +239,6 @@ def _as_float32(rows, names, where):
         )
     if (too_large := np.abs(low_high).max(axis=0) > FLOAT32_MAX).any():
         raise ValueError(overflow(np.argwhere(too_large)[0], names, where))
-    return rows.astype("float32", copy=False)
 
 
 def overflow(index, names, where):

@@ -3,6 +3,7 @@
 import logging
 
 import keras
+import numpy as np
 
 from kerasae.door import check_count, is_array
 
@@ -32,7 +33,7 @@ class Streams:
             function: From a tensor of rows to a tensor, or a dict of tensors, batch first.
             x: Rows as an array, or a dataset of batches of rows.
             batch_size: Rows a step; a dataset brings its own.
-            verbose: 1 for a progress bar.
+            verbose: 1, or "auto", for a progress bar.
             seed: Integer, for a function that draws: it is given a `SeedGenerator` that starts from
                 there as its second argument.
 
@@ -48,13 +49,15 @@ class Streams:
             self._compiled[name] = RowFunction(self._model, function, seed)
         if seed is not None:
             self._compiled[name].start_from(seed)
-        size = {"batch_size": batch_size} if is_array(x) else {}
+        function = self._compiled[name]
         # A few functions on a few rows each are all first calls, which TensorFlow takes for a loop
         # that compiles again and again, and warns of.
         logger = logging.getLogger("tensorflow")
         logger.addFilter(_not_of_retracing)
         try:
-            return self._compiled[name].predict(x, verbose=verbose, **size)
+            if is_array(x):
+                return function.over_rows(np.asarray(x), int(batch_size), verbose)
+            return function.predict(x, verbose=verbose)
         finally:
             logger.removeFilter(_not_of_retracing)
 
@@ -76,6 +79,28 @@ class RowFunction(keras.Model):
     def start_from(self, seed):
         """Draws what a new model with that seed would draw."""
         self.seed_generator.state.assign(keras.random.SeedGenerator(seed).state)
+
+    def over_rows(self, x, batch_size, verbose):
+        """What `predict` answers, in arrays that are made once and filled.
+
+        Keras's own keeps all batches until it joins them, and compiles anew for a short last one.
+        Here the last one reaches back instead, for as many rows as the others have.
+        """
+        size = min(batch_size, len(x))
+        starts = [*range(0, len(x) - size, size), len(x) - size]
+        progress = keras.utils.Progbar(
+            len(starts), verbose=1 if verbose == "auto" else verbose, unit_name="step"
+        )
+        for start in starts:
+            answer = self.predict_on_batch(x[start : start + size])
+            if not start:
+                whole = keras.tree.map_structure(
+                    lambda part: np.empty((len(x), *part.shape[1:]), part.dtype), answer
+                )
+            for rows, part in zip(*map(keras.tree.flatten, (whole, answer)), strict=True):
+                rows[start : start + size] = part
+            progress.add(1)
+        return whole
 
     def call(self, inputs):
         drawn = () if self.seed_generator is None else (self.seed_generator,)

@@ -188,11 +188,12 @@ def _restored(model):
 def _steps(rows, batch_size, callbacks):
     """Steps an execution: 1 where someone's own callback looks at the batches."""
     steps = math.ceil(rows / batch_size)
-    if any(map(_looks_at_batches, keras.tree.flatten(callbacks))):
+    callbacks = getattr(callbacks, "callbacks", callbacks)  # of a CallbackList
+    if any(map(_looks_at_batches, keras.tree.flatten(callbacks or ()))):
         return 1
     return max(STEPS, math.ceil(steps / EXECUTIONS))
 
 
 def _looks_at_batches(callback):
-    modules = [getattr(getattr(callback, hook, None), "__module__", "") for hook in BATCH_HOOKS]
+    modules = [getattr(callback, hook).__module__ for hook in BATCH_HOOKS]
     return any(str(m).split(".")[0] not in ("keras", "kerasae", "keras_tuner") for m in modules)

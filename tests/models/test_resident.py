@@ -104,6 +104,23 @@ def test_a_callback_of_ones_own_sees_every_batch(digits):
     assert seen.ends == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("callbacks", [None, [], [keras.callbacks.History()], "list"])
+def test_other_fits_take_many_steps_an_execution(digits, monkeypatch, callbacks):
+    kept, made = [], model()
+    if callbacks == "list":
+        callbacks = keras.callbacks.CallbackList(add_history=True, model=made)
+    monkeypatch.setattr(resident, "ResidentRows", lambda *a: kept.append(a) or ResidentRows(*a))
+    made.fit(digits[:205], batch_size=2, verbose=0, callbacks=callbacks)
+    assert kept[0][2] == 50
+
+
+def test_a_callback_in_a_list_of_callbacks_sees_every_batch(digits):
+    seen, made = Batches(), model()
+    callbacks = keras.callbacks.CallbackList([seen], add_history=True, model=made)
+    made.fit(digits[:205], batch_size=50, verbose=0, callbacks=callbacks)
+    assert seen.ends == [0, 1, 2, 3, 4]
+
+
 def test_what_compile_is_given_wins(digits):
     seen, made = Batches(), model(steps_per_execution=2, jit_compile=False)
     made.fit(digits[:205], batch_size=50, verbose=0, callbacks=[seen])

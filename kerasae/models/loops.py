@@ -3,6 +3,7 @@
 import functools
 
 import keras
+import numpy as np
 from keras.src.trainers.trainer import model_supports_jit
 
 # Steps from which XLA saves a processor more time than it takes to compile.
@@ -112,6 +113,26 @@ def _on_jax(step, _):
         return jax.lax.fori_loop(0, steps, body, (state, logs))
 
     return loop
+
+
+def on_device(rows):
+    """A tensor with a copy of an array's rows."""
+    if keras.backend.backend() != "tensorflow" or not on_processor():
+        return keras.ops.convert_to_tensor(rows)
+    import tensorflow as tf
+
+    # TensorFlow would copy them twice: once for safety, and once more to where its products want
+    # them, at a multiple of 64 bytes, which is here from the start.
+    room = np.empty(rows.nbytes + 64, "uint8")
+    start = -room.ctypes.data % 64
+    copy = room[start : start + rows.nbytes].view(rows.dtype).reshape(rows.shape)
+    copy[...] = rows
+    return tf.experimental.dlpack.from_dlpack(copy.__dlpack__())
+
+
+def on_processor():
+    """Whether all devices are processors, whose memory the rows are in."""
+    return all(device.startswith("cpu") for device in keras.distribution.list_devices())
 
 
 BACKENDS = {"tensorflow": _on_tensorflow, "jax": _on_jax}

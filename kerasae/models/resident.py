@@ -11,7 +11,7 @@ from keras import ops
 from keras.src.trainers.data_adapters.array_slicing import train_validation_split
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
-from kerasae.models.loops import each, on_one_device
+from kerasae.models.loops import each, on_device, on_one_device, on_processor
 
 # Bytes of rows that are put on an accelerator, whose memory the model needs, too.
 DEVICE_BYTES = 2**31
@@ -44,7 +44,7 @@ class ResidentRows(DataAdapter):
         self._shuffle = shuffle
         self._seed = seed
         self._example = each(lambda part: part[:1], parts)
-        self.parts = each(ops.convert_to_tensor, parts)
+        self.parts = each(on_device, parts)
 
     def get_tf_dataset(self):
         return itertools.repeat(self._example)
@@ -168,12 +168,8 @@ def _applies(model, arguments):
         and not any(arguments.get(name) for name in ("class_weight", "steps_per_epoch", "steps"))
         and not keras.config.max_steps_per_epoch()
         and on_one_device(model)
-        and (sum(part.nbytes for part in parts) <= DEVICE_BYTES or _on_processor())
+        and (sum(part.nbytes for part in parts) <= DEVICE_BYTES or on_processor())
     )
-
-
-def _on_processor():
-    return all(device.startswith("cpu") for device in keras.distribution.list_devices())
 
 
 @contextlib.contextmanager

@@ -1,0 +1,95 @@
+"""Most memory of fitting full MNIST beyond what a few rows take, from float32 and from bytes.
+
+    KERASAE_DATA_DIR=FOLDER python benchmarks/memory.py
+
+Each in a process of its own: one fits a model on 1024 rows, which takes all that the framework and the compiled
+program need, one on all rows; what its peak is higher by holds the rows themselves. Then, in one process, fits from float32 and from bytes take turns at the clock; from bytes,
+the scaler `Rescaling(1 / 255)` in the model does what was done to the float32 rows before. KERAS_BACKEND
+chooses the backend.
+"""
+
+import os
+import random
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from contenders import megabytes
+
+BATCH, EPOCHS, REPEATS = 128, 3, 5
+KINDS = "float32", "uint8"
+
+
+def load(kind, rows=None):
+    """Rows of MNIST as bytes, or as pixels / 255, made without a copy beside."""
+    with np.load(Path(os.environ["KERASAE_DATA_DIR"]) / "mnist.npz") as file:
+        x = file["x_train"].reshape(-1, 784)[:rows]
+    if kind == "uint8":
+        return x.copy()
+    return np.multiply(x, np.float32(1 / 255), out=np.empty(x.shape, "float32"))
+
+
+def build(kind):
+    import keras
+
+    import kerasae
+
+    random.seed(0)
+    scaler = keras.layers.Rescaling(1 / 255) if kind == "uint8" else None
+    model = kerasae.stacked_autoencoder((784,), (100,), scaler=scaler)
+    model.compile()
+    return model
+
+
+def peak(kind, rows):
+    """The most memory of a fit, in MB; to be called once in a process."""
+    x, model = load(kind, rows), build(kind)
+    model.fit(x, batch_size=BATCH, epochs=EPOCHS * 60_000 // rows, verbose=0)
+    return megabytes()
+
+
+def seconds():
+    """Seconds of a fit of each kind, in turns; the first is not counted."""
+    rows = {kind: load(kind) for kind in KINDS}
+    models = {kind: build(kind) for kind in KINDS}
+    found = {kind: [] for kind in KINDS}
+    for _ in range(REPEATS + 1):
+        for kind in KINDS:
+            started = time.perf_counter()
+            models[kind].fit(rows[kind], batch_size=BATCH, epochs=EPOCHS, verbose=0)
+            found[kind].append(time.perf_counter() - started)
+    return {kind: values[1:] for kind, values in found.items()}
+
+
+def main():
+    for kind in KINDS:
+        few, whole = (
+            float(subprocess.check_output([sys.executable, __file__, kind, str(rows)]).split()[-1])
+            for rows in (1024, 60_000)
+        )
+        ratio = (whole - few) / (60_000 * 784 * 4 / 1e6)
+        print(
+            f"{kind:8} {few:.0f} MB with 1024 rows, {whole - few:.0f} more with 60,000: "
+            f"{ratio:.2f} of the float32 array",
+            flush=True,
+        )
+    found = seconds()
+    for kind, values in found.items():
+        print(
+            f"{kind:8} {statistics.median(values):.2f} s a fit of {EPOCHS} epochs, "
+            f"{min(values):.2f}-{max(values):.2f}"
+        )
+    ratios = [b / a for a, b in zip(*(found[kind] for kind in KINDS), strict=True)]
+    print(f"uint8 / float32, turn by turn: median {statistics.median(ratios):.3f}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        print(peak(sys.argv[1], int(sys.argv[2])))
+    else:
+        main()

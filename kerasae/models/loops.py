@@ -117,16 +117,20 @@ def _on_jax(step, _):
 
 def on_device(rows):
     """A tensor with a copy of an array's rows."""
-    if keras.backend.backend() != "tensorflow" or not on_processor():
+    if rows.dtype not in ("float32", "uint8") or not on_processor():
         return keras.ops.convert_to_tensor(rows)
-    import tensorflow as tf
-
-    # TensorFlow would copy them twice: once for safety, and once more to where its products want
-    # them, at a multiple of 64 bytes, which is here from the start.
+    # The backends would copy them twice, the second time to where their products want them, at a
+    # multiple of 64 bytes. Here they are there from the start.
     room = np.empty(rows.nbytes + 64, "uint8")
     start = -room.ctypes.data % 64
     copy = room[start : start + rows.nbytes].view(rows.dtype).reshape(rows.shape)
     copy[...] = rows
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.dlpack.from_dlpack(copy)
+    import tensorflow as tf
+
     return tf.experimental.dlpack.from_dlpack(copy.__dlpack__())
 
 

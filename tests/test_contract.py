@@ -159,7 +159,11 @@ print(json.dumps(steps))
 """
 
 
-@pytest.mark.parametrize("cases", [CASES, pytest.param(IMAGES, marks=pytest.mark.slow)], ids=len)
+@pytest.mark.parametrize(
+    "cases",
+    [THREE, *(pytest.param(cases, marks=pytest.mark.slow) for cases in (CASES, IMAGES))],
+    ids=len,
+)
 def test_a_fresh_process_goes_on_bit_for_bit(cases, digits, x, tmp_path, run_python):
     models = {name: build(name, digits) for name in cases}
     np.save(tmp_path / "x.npy", x)

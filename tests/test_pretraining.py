@@ -23,6 +23,7 @@ def dense_pair(model, inner):
     return model.encoder.layers[int(inner)], model.decoder.layers[1 - int(inner)]
 
 
+@pytest.mark.slow
 def test_a_pretrained_deep_stack_is_far_ahead_of_one_from_scratch(digits):
     x = digits[:1000]
     model, scratch = deep_sigmoid(), deep_sigmoid()

@@ -27,13 +27,15 @@ print(hashlib.sha256(weights).hexdigest())
 """
 
 
-def test_one_seed_gives_one_set_of_weights_in_five_fresh_processes(run_python):
+@pytest.mark.parametrize("processes", [2, pytest.param(5, marks=pytest.mark.slow)])
+def test_one_seed_gives_one_set_of_weights_in_fresh_processes(run_python, processes):
     with ThreadPoolExecutor(2) as pool:
-        hashes = set(pool.map(lambda _: run_python(TRAIN, "", 0), range(5)))
+        hashes = set(pool.map(lambda _: run_python(TRAIN, "", 0), range(processes)))
     assert len(hashes) == 1
     assert len(hashes.pop()) == len(hashlib.sha256().hexdigest())
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_a_run_that_is_killed_and_resumed_ends_as_if_it_had_not_been(run_python, tmp_path):
     backup = tmp_path / "backup"

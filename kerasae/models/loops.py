@@ -3,7 +3,6 @@
 import functools
 
 import keras
-import numpy as np
 from keras.src.trainers.trainer import model_supports_jit
 
 # Steps from which XLA saves a processor more time than it takes to compile.
@@ -115,23 +114,15 @@ def _on_jax(step, _):
     return loop
 
 
-def on_device(rows):
-    """A tensor with a copy of an array's rows."""
-    if rows.dtype not in ("float32", "uint8") or not on_processor():
-        return keras.ops.convert_to_tensor(rows)
-    # The backends would copy them twice, the second time to where their products want them, at a
-    # multiple of 64 bytes. Here they are there from the start.
-    room = np.empty(rows.nbytes + 64, "uint8")
-    start = -room.ctypes.data % 64
-    copy = room[start : start + rows.nbytes].view(rows.dtype).reshape(rows.shape)
-    copy[...] = rows
+def in_place(array):
+    """A tensor in an array's own memory, which must begin at a multiple of 64 bytes."""
     if keras.backend.backend() == "jax":
         import jax
 
-        return jax.dlpack.from_dlpack(copy)
+        return jax.dlpack.from_dlpack(array)
     import tensorflow as tf
 
-    return tf.experimental.dlpack.from_dlpack(copy.__dlpack__())
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
 def on_processor():

@@ -152,3 +152,13 @@ def test_bytes_stay_bytes_on_the_device(digits, monkeypatch):
     made.fit((digits * 16).astype("uint8")[:100], verbose=0)
     assert keras.backend.standardize_dtype(kept[0].parts[0].dtype) == "uint8"
     assert kept[0].parts[1:] == (None, None)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8", "int64", "bool"])
+def test_rows_are_copied_to_the_device_as_they_are(dtype):
+    x = np.arange(3 * 5 * 7).reshape(3, 5, 7).astype(dtype)
+    given = x[:, ::2] if dtype == "float32" else x
+    rows = ResidentRows((given, None, None), 2, 1).parts[0]
+    wanted = given.copy()
+    x[...] = 0  # what the user does with the array afterwards is no concern of the copy
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(rows), wanted)

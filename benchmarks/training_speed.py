@@ -9,15 +9,7 @@ process of its own (`contenders.py`), in turns. A turn is one `fit`, or one loop
 --epochs, and that first one is not counted: what a call of `fit` costs once is told apart. The very first
 turn warms up. The products are NumPy's, of the forward pass and of both gradients. "First epoch" is what the
 very first one cost more than the median, compilation and all; "a call", what a later turn cost beside its
-epochs; "MB before", the most memory before the first. One case, on two cores of a shared machine:
-
-    100, 512       seconds an epoch   / PyTorch
-    kerasae        0.660              1.40
-    kerasae JAX    0.382              0.81
-    Keras          0.626              1.33
-    PyTorch        0.473              1.00
-    JAX scan       0.373              0.79
-    products       0.273              0.58
+epochs; "MB before", the most memory before the first. What it found is in `README.md` beside.
 
 With --h2o EPOCHS, also H2O's autoencoder, which needs Java and `pip install -e '.[h2o]'`: seconds to
 its own error, by its own optimizer, ADADELTA, on batches of one row.

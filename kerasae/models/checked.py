@@ -111,7 +111,7 @@ class CheckedModel(keras.Model):
         arguments = self._checked(keras.Model.predict, args, kwargs)
         given = {name: value for name, value in arguments.items() if value is not None}
         if (
-            door.is_array(given["x"])
+            door.is_array(arguments["x"])
             and given.keys() <= {"x", "batch_size", "verbose"}
             and type(self).predict_step is keras.Model.predict_step
             and not self.run_eagerly

@@ -2,10 +2,11 @@
 
     KERASAE_DATA_DIR=FOLDER python benchmarks/memory.py
 
-Each in a process of its own: one fits a model on 1024 rows, which takes all that the framework and the compiled
-program need, one on all rows; what its peak is higher by holds the rows themselves. Then, in one process, fits from float32 and from bytes take turns at the clock; from bytes,
-the scaler `Rescaling(1 / 255)` in the model does what was done to the float32 rows before. KERAS_BACKEND
-chooses the backend.
+Each in a process of its own: one fits a model on 1024 rows, which takes all that the framework and the
+compiled program need, one on all rows; what its peak is higher by holds the rows themselves. Then, in one
+process, fits from float32 and from bytes take turns at the clock; from bytes, the scaler
+`Rescaling(1 / 255)` in the model does what was done to the float32 rows before. KERAS_BACKEND chooses the
+backend.
 """
 
 import os

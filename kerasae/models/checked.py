@@ -107,7 +107,6 @@ class CheckedModel(keras.Model):
     @functools.wraps(keras.Model.predict)
     def predict(self, *args, **kwargs):
         """Keras's `predict`, with the rows checked first; rows in memory take 256 a step."""
-        self.check_weights()
         arguments = self._checked(keras.Model.predict, args, kwargs)
         given = {name: value for name, value in arguments.items() if value is not None}
         if (
@@ -117,6 +116,7 @@ class CheckedModel(keras.Model):
             and not self.run_eagerly
         ):
             return self.streams.run("predict", self.__call__, **{"verbose": "auto", **given})
+        self.check_weights()
         return super().predict(**arguments)
 
     def check_weights(self):

@@ -47,17 +47,17 @@ class Streams:
         check_count("batch_size", batch_size)
         if name not in self._compiled:
             self._compiled[name] = RowFunction(self._model, function, seed)
+        compiled = self._compiled[name]
         if seed is not None:
-            self._compiled[name].start_from(seed)
-        function = self._compiled[name]
+            compiled.start_from(seed)
         # A few functions on a few rows each are all first calls, which TensorFlow takes for a loop
         # that compiles again and again, and warns of.
         logger = logging.getLogger("tensorflow")
         logger.addFilter(_not_of_retracing)
         try:
             if is_array(x):
-                return function.over_rows(np.asarray(x), int(batch_size), verbose)
-            return function.predict(x, verbose=verbose)
+                return compiled.over_rows(np.asarray(x), int(batch_size), verbose)
+            return compiled.predict(x, verbose=verbose)
         finally:
             logger.removeFilter(_not_of_retracing)
 

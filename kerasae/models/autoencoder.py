@@ -151,7 +151,7 @@ class Autoencoder(CheckedModel):
 
     def reconstruct(self, x, **kwargs):
         """Reconstructions of rows, in the user's units; arguments and shape as in `predict`."""
-        return self._answer("reconstruct", x, **kwargs)
+        return self.streams.run("predict", self.__call__, self.checked_rows(x, "x"), **kwargs)
 
     def decode(self, codings, **kwargs):
         """Rows in the user's units from codings.

@@ -11,7 +11,16 @@ from keras import ops
 from kerasae import door
 from kerasae.layers.scaling import scale
 from kerasae.models.loops import Loops
-from kerasae.models.resident import resident_evaluate, resident_fit
+from kerasae.models.resident import own_functions, resident_evaluate, resident_fit
+
+
+def _in_callbacks_too(method):
+    @functools.wraps(method)
+    def call(self, *args, **kwargs):
+        with own_functions(self):
+            return method(self, *args, **kwargs)
+
+    return call
 
 
 class CheckedModel(keras.Model):
@@ -21,6 +30,8 @@ class CheckedModel(keras.Model):
     has `row_shape`, `scaler`, `columns`, `streams`, `default_loss` and `use_calibration`. Datasets
     and generators pass unchecked.
     """
+
+    loops = None  # until compiled
 
     def compile(
         self,
@@ -49,11 +60,12 @@ class CheckedModel(keras.Model):
             **kwargs: Other arguments of `keras.Model.compile`.
 
         Raises:
-            ValueError: The learning rate is not a positive number.
+            ValueError: The learning rate is not a positive number; a schedule's may be 0.
         """
         optimizer = keras.optimizers.get(optimizer)
         rate = float(ops.convert_to_numpy(optimizer.learning_rate))
-        if not 0 < rate < math.inf:
+        scheduled = isinstance(optimizer.get_config()["learning_rate"], dict)
+        if not (0 < rate < math.inf or (scheduled and rate == 0)):
             raise ValueError(
                 f"{rate} (learning rate); expected a positive, finite number; try 0.001"
             )
@@ -67,6 +79,7 @@ class CheckedModel(keras.Model):
             **kwargs,
         )
         self.loops = Loops(self, steps_per_execution is None, jit_compile == "auto")
+        self.streams.forget()
 
     def get_compile_config(self):
         """What `compile` was given; what it chose is chosen again."""
@@ -81,6 +94,26 @@ class CheckedModel(keras.Model):
         """Restores optimizer, loss and metrics of a saved model."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
+
+    @functools.wraps(keras.Model.load_weights)
+    def load_weights(self, *args, **kwargs):
+        """Keras's `load_weights`, after which functions are compiled with the loaded scaler."""
+        super().load_weights(*args, **kwargs)
+        self._forget_functions()
+
+    @functools.wraps(keras.Model.quantize)
+    def quantize(self, *args, **kwargs):
+        """Keras's `quantize`, after which functions are compiled with the new layers."""
+        super().quantize(*args, **kwargs)
+        self._forget_functions()
+
+    def _forget_functions(self):
+        # Not the one for training: callbacks load weights in the midst of a `fit`.
+        with own_functions(self):
+            self.test_function = self.predict_function = None
+        self.streams.forget()
+        if self.loops:
+            self.loops.forget()
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
@@ -117,7 +150,12 @@ class CheckedModel(keras.Model):
         ):
             return self.streams.run("predict", self.__call__, **{"verbose": "auto", **given})
         self.check_weights()
-        return super().predict(**arguments)
+        with own_functions(self):
+            return super().predict(**arguments)
+
+    train_on_batch = _in_callbacks_too(keras.Model.train_on_batch)
+    test_on_batch = _in_callbacks_too(keras.Model.test_on_batch)
+    predict_on_batch = _in_callbacks_too(keras.Model.predict_on_batch)
 
     def check_weights(self):
         """Refuses a broken model: nothing is scored by it or exported from it.
@@ -138,24 +176,34 @@ class CheckedModel(keras.Model):
         bound.update(bound.pop("kwargs", {}))
         for name in ("batch_size", "epochs", "validation_batch_size"):
             door.check_count(name, bound.get(name))
-        if hasattr(bound.get("x"), "iloc") and self.columns is None:
+            if bound.get(name) is not None:
+                bound[name] = int(bound[name])
+        columns = self.columns
+        if method is keras.Model.fit and hasattr(bound.get("x"), "iloc") and columns is None:
             self.columns = tuple(map(str, bound["x"].columns))
-        for name in ("x", "y"):
-            bound[name] = self.checked_rows(bound.get(name), name)
-        if bound["y"] is None:
-            # Keras drops sample weights that come without targets.
-            bound["y"] = bound["x"] if bound.get("sample_weight") is not None else None
-        validation = bound.get("validation_data")
-        if isinstance(validation, tuple):
-            x, y, *weights = (*validation, None)[: max(2, len(validation))]
-            x = self.checked_rows(x, "validation_data")
-            y = x if y is None else self.checked_rows(y, "validation_data")
-            bound["validation_data"] = (x, y, *weights)
-        elif validation is not None:
-            bound["validation_data"] = self.checked_rows(validation, "validation_data")
+        try:
+            self._check_rows(bound)
+        except Exception:
+            self.columns = columns  # of rows that are refused, nothing stays
+            raise
         if method is keras.Model.predict:
             del bound["y"]
         return bound
+
+    def _check_rows(self, bound):
+        x, y = bound.get("x"), bound.get("y")
+        bound["x"] = self.checked_rows(x, "x")
+        # Keras drops sample weights that come without targets.
+        same = y is x or (y is None and bound.get("sample_weight") is not None)
+        bound["y"] = bound["x"] if same else self.checked_rows(y, "y")
+        validation = bound.get("validation_data")
+        if isinstance(validation, tuple):
+            x, y, *weights = (*validation, None)[: max(2, len(validation))]
+            rows = self.checked_rows(x, "validation_data")
+            y = rows if y is None or y is x else self.checked_rows(y, "validation_data")
+            bound["validation_data"] = (rows, y, *weights)
+        elif validation is not None:
+            bound["validation_data"] = self.checked_rows(validation, "validation_data")
 
     def _scaled_magnitudes(self, rows):
         return np.abs(ops.convert_to_numpy(scale(self.scaler, rows))).max(axis=0)

@@ -1,12 +1,17 @@
 """Many steps as one compiled program, on rows that lie on the device."""
 
 import functools
+import math
 
 import keras
 from keras.src.trainers.trainer import model_supports_jit
 
 # Steps from which XLA saves a processor more time than it takes to compile.
 XLA_STEPS = 1000
+# An execution, after which callbacks are called and progress is shown, is a tenth of an epoch, but
+# not fewer steps than pay for its start.
+EXECUTIONS, STEPS = 10, 50
+BATCH_HOOKS = [f"on_{of}batch_{at}" for of in ("train_", "test_", "") for at in ("begin", "end")]
 
 
 class Loops:
@@ -20,19 +25,38 @@ class Loops:
         model: The model whose `train_step` and `test_step` are repeated.
         steps: Whether the steps of an execution are to be chosen here.
         jit: Whether the use of XLA is to be chosen here.
+
+    Attributes:
+        replaced: Keras's own functions and steps, while a `fit` or `evaluate` has others there.
     """
 
     def __init__(self, model, steps=False, jit=False):
         self.automatic_steps = steps
         self.automatic_jit = jit
+        self.replaced = None
         self._model = model
         self._made = {}
+        self._xla_failed = False
+
+    def forget(self):
+        """Drops the compiled loops, whose constants have changed."""
+        self._made.clear()
+
+    def steps(self, rows, batch_size, callbacks):
+        """Steps an execution: 1 where someone's own callback looks at the batches."""
+        if not self.automatic_steps:
+            return self._model.steps_per_execution
+        callbacks = getattr(callbacks, "callbacks", callbacks)  # of a CallbackList
+        if any(map(_looks_at_batches, keras.tree.flatten(callbacks or ()))):
+            return 1
+        return max(STEPS, math.ceil(math.ceil(rows / batch_size) / EXECUTIONS))
 
     def train(self, rows, epochs):
         """What stands in for Keras's `train_function` in a `fit` of that many epochs."""
         large = rows.num_batches * epochs >= XLA_STEPS and model_supports_jit(self._model)
         # A short last batch is one step an epoch: not worth another run of the compiler.
-        return self._function(self._model.train_step, rows, rows.batch_size if large else None)
+        xla = self.automatic_jit and large and not self._xla_failed
+        return self._function(self._model.train_step, rows, rows.batch_size if xla else None)
 
     def test(self, rows):
         """What stands in for Keras's `test_function`."""
@@ -40,15 +64,25 @@ class Loops:
 
     def _function(self, step, rows, size_for_xla):
         def loop(size):
-            jit = self._model.jit_compile or (self.automatic_jit and size == size_for_xla)
-            key = step.__name__, jit
+            jit = self._model.jit_compile or size == size_for_xla
+            key = step.__name__, jit, rows.target_is_input
             if key not in self._made:
-                self._made[key] = BACKENDS[keras.backend.backend()](step, jit)
+                of = functools.partial(_batch, rows.target_is_input)
+                self._made[key] = BACKENDS[keras.backend.backend()](step, jit, of)
             return self._made[key]
 
         def on_tensorflow(iterator):
+            nonlocal size_for_xla
             for first, steps, size in rows.advance():
-                logs = loop(size)(rows.parts, rows.order, first, steps, size)
+                where = rows.parts, rows.order, first, steps, size
+                try:
+                    logs = loop(size)(*where)
+                except _error_on_tensorflow():
+                    if size != size_for_xla:
+                        raise
+                    # Some layer has an operation that XLA does not know; no step was taken.
+                    size_for_xla, self._xla_failed = None, True
+                    logs = loop(size)(*where)
             return logs
 
         def on_jax(state, iterator):
@@ -60,23 +94,44 @@ class Loops:
         return on_jax if keras.backend.backend() == "jax" else on_tensorflow
 
 
+def _looks_at_batches(callback):
+    if getattr(callback, "update_freq", "epoch") != "epoch":  # of TensorBoard
+        return True
+    modules = [getattr(callback, hook).__module__ for hook in BATCH_HOOKS]
+    return any(str(m).split(".")[0] not in ("keras", "kerasae", "keras_tuner") for m in modules)
+
+
 # Over rows, targets and weights, of which some may be None.
 each = functools.partial(keras.tree.map_structure, none_is_leaf=False)
 
 
-def _on_tensorflow(step, jit_compile):
+def _batch(target_is_input, parts):
+    """What Keras gives to a step."""
+    x, y, sample_weight = parts
+    return keras.utils.pack_x_y_sample_weight(x, x if target_is_input else y, sample_weight)
+
+
+def _error_on_tensorflow():
     import tensorflow as tf
 
-    @tf.function(autograph=False, jit_compile=jit_compile)
+    return tf.errors.OpError
+
+
+def _on_tensorflow(step, jit_compile, batch_of):
+    import tensorflow as tf
+
+    # Fits on other numbers of rows take the same loop, but those that XLA compiles for each.
+    @tf.function(autograph=False, jit_compile=jit_compile, reduce_retracing=True)
     def loop(parts, order, first, end, size):
         one_step = tf.function(step, autograph=False)
-        batch = each(lambda part: tf.TensorSpec((size, *part.shape[1:]), part.dtype), parts)
-        specs = one_step.get_concrete_function(batch).structured_outputs
-        logs = tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), specs)
+        length = size if isinstance(size, int) else None
+        specs = each(lambda part: tf.TensorSpec((length, *part.shape[1:]), part.dtype), parts)
+        answer = one_step.get_concrete_function(batch_of(specs)).structured_outputs
+        logs = tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), answer)
 
         def body(row, _):
             index = tf.slice(order, [row], [size])
-            return row + size, one_step(each(lambda part: tf.gather(part, index), parts))
+            return row + size, one_step(batch_of(each(lambda part: tf.gather(part, index), parts)))
 
         # One iteration after the other: each reads the weights that the last one wrote. Of the row
         # itself, as XLA would compile a loop for each value that a slice is computed from.
@@ -84,13 +139,15 @@ def _on_tensorflow(step, jit_compile):
         return tf.while_loop(lambda row, _: row < end, body, start, parallel_iterations=1)[1]
 
     def call(parts, order, first, steps, size):
-        # As tensors: a Python number would be compiled into a loop of its own.
-        return loop(parts, order, tf.constant(first), tf.constant(first + steps * size), size)
+        # As tensors: a Python number would be compiled into a loop of its own. XLA has to know the
+        # rows of a step.
+        where = tf.constant(first), tf.constant(first + steps * size)
+        return loop(parts, order, *where, size if jit_compile else tf.constant(size))
 
     return call
 
 
-def _on_jax(step, _):
+def _on_jax(step, _, batch_of):
     import jax
 
     step = jax.jit(step)
@@ -100,7 +157,7 @@ def _on_jax(step, _):
         def batch(i):
             index = jax.lax.dynamic_slice_in_dim(order, first + i * size, size)
             take = functools.partial(jax.numpy.take, indices=index, axis=0, mode="clip")
-            return jax.tree.map(take, parts)
+            return batch_of(jax.tree.map(take, parts))
 
         def body(i, carry):
             logs, new_state = step(carry[0], batch(i))

@@ -15,12 +15,9 @@ from kerasae.models.loops import each, in_place, on_one_device, on_processor
 
 # Bytes of rows that are put on an accelerator, whose memory the model needs, too.
 DEVICE_BYTES = 2**31
-# An execution, after which callbacks are called and progress is shown, is a tenth of an epoch, but
-# not fewer steps than pay for its start.
-EXECUTIONS, STEPS = 10, 50
 PARTS = "x", "y", "sample_weight"
+FUNCTIONS = "steps_per_execution", "train_function", "test_function"
 NO_TARGETS = {"y": None, "sample_weight": None}
-BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
 
 
 class ResidentRows(DataAdapter):
@@ -30,21 +27,24 @@ class ResidentRows(DataAdapter):
     always the first row, of which it may build metrics. The rows themselves go into `Loops`.
 
     Args:
-        parts: Rows, targets and sample weights, arrays of equal length or None.
+        parts: Rows, targets and sample weights, arrays of equal length or None; targets that are
+            the rows themselves take no room.
         batch_size: Rows a step; the last step has what is left.
         steps_per_execution: Steps that `advance` moves on by.
         shuffle: As in `fit`.
-        seed: Function without arguments to the seed of an epoch's order, where they are shuffled.
     """
 
-    def __init__(self, parts, batch_size, steps_per_execution, shuffle=False, seed=None):
+    def __init__(self, parts, batch_size, steps_per_execution, shuffle=False):
         self._rows = len(parts[0])
         self._batch_size = batch_size
         self._steps_per_execution = steps_per_execution
         self._shuffle = shuffle
-        self._seed = seed
-        self._example = each(lambda part: part[:1], parts)
-        self.parts = each(_on_device, parts)
+        x, y, weights = parts
+        self.target_is_input = y is x
+        if weights is not None:
+            weights = np.asarray(weights, keras.config.floatx())
+        self._example = each(lambda part: part[:1], (x, y, weights))
+        self.parts = each(_on_device, (x, None if y is x else y, weights))
 
     def get_tf_dataset(self):
         return itertools.repeat(self._example)
@@ -68,14 +68,24 @@ class ResidentRows(DataAdapter):
         return self._rows % self._batch_size or None
 
     def on_epoch_begin(self):
+        self._next, self._order = 0, None
+
+    @property
+    def order(self):
+        """Indices of the rows in this epoch, drawn when first asked for: Keras may only look."""
+        if self._order is None:
+            self._order = ops.convert_to_tensor(self._draw())
+        return self._order
+
+    def _draw(self):
         order = np.arange(self._rows, dtype="int32")
         if self._shuffle:
-            rng = np.random.default_rng(self._seed())
+            # By Python's generator, which `AtomicBackup` keeps: a run goes on in the order it had.
+            rng = np.random.default_rng(random.getrandbits(63))
             by = self._batch_size if self._shuffle == "batch" else self._rows
             for first in range(0, self._rows, by):
                 rng.shuffle(order[first : first + by])
-        self.order = ops.convert_to_tensor(order)
-        self._next = 0
+        return order
 
     def advance(self):
         """Yields first row, steps and rows a step of the loops of one execution."""
@@ -108,15 +118,10 @@ def resident_fit(model, arguments):
         return
     size, shuffle = arguments.get("batch_size") or 32, arguments.get("shuffle", True)
     parts, validation = _split(arguments)
-    with _restored(model):
-        if model.loops.automatic_steps:
-            model.steps_per_execution = _steps(len(parts[0]), size, arguments.get("callbacks"))
-        steps = model.steps_per_execution
-        # With the number of steps done: a run that was killed goes on in the order it had.
-        drawn = random.getrandbits(31)
-        rows = ResidentRows(
-            parts, size, steps, shuffle, lambda: (drawn, int(model.optimizer.iterations))
-        )
+    with _replacing(model):
+        steps = model.loops.steps(len(parts[0]), size, arguments.get("callbacks"))
+        model.steps_per_execution = steps
+        rows = ResidentRows(parts, size, steps, shuffle)
         model.train_function = model.loops.train(rows, arguments.get("epochs", 1))
         given = dict(zip(PARTS, validation, strict=False))
         if _applies(model, {**given, "steps": arguments.get("validation_steps")}):
@@ -129,18 +134,36 @@ def resident_fit(model, arguments):
 @contextlib.contextmanager
 def resident_evaluate(model, arguments):
     """The same for one `evaluate`, which in a `fit` is given rows that are on the device."""
-    rows = arguments.get("x")
-    if not isinstance(rows, ResidentRows) and not _applies(model, arguments):
-        yield arguments
+    rows, cached = arguments.get("x"), arguments.get("_use_cached_eval_dataset")
+    if not isinstance(rows, ResidentRows) and (cached or not _applies(model, arguments)):
+        with own_functions(model):
+            if cached:  # by a `fit`, for steps that were its own
+                model._eval_epoch_iterator.steps_per_execution = model.steps_per_execution
+            yield arguments
         return
-    with _restored(model):
+    with _replacing(model):
         if not isinstance(rows, ResidentRows):
             parts, size = _parts(arguments), arguments.get("batch_size") or 32
-            if model.loops.automatic_steps:
-                model.steps_per_execution = _steps(len(parts[0]), size, ())
-            rows = ResidentRows(parts, size, model.steps_per_execution)
+            steps = model.loops.steps(len(parts[0]), size, arguments.get("callbacks"))
+            model.steps_per_execution = steps
+            rows = ResidentRows(parts, size, steps)
         model.test_function = model.loops.test(rows)
         yield {**arguments, "x": rows, **NO_TARGETS}
+
+
+@contextlib.contextmanager
+def own_functions(model):
+    """Gives a model Keras's functions and steps back, for what a callback calls in a `fit`."""
+    if not model.loops or model.loops.replaced is None:
+        yield
+        return
+    now = _state(model)
+    _set_state(model, model.loops.replaced)
+    try:
+        yield
+    finally:
+        model.loops.replaced = _state(model)
+        _set_state(model, now)
 
 
 def _on_device(rows):
@@ -157,24 +180,27 @@ def _on_device(rows):
 
 
 def _parts(arguments):
-    """Rows, targets and sample weights; None for targets that are the rows themselves."""
-    x, y, weights = (arguments.get(name) for name in PARTS)
-    return x, None if y is x else y, weights
+    """Rows, targets and sample weights."""
+    return tuple(arguments.get(name) for name in PARTS)
 
 
 def _split(arguments):
     """The parts to train on, and those to validate on, where there are any."""
     parts, validation = _parts(arguments), arguments.get("validation_data")
     if validation is None and arguments.get("validation_split"):
-        return train_validation_split(parts, arguments["validation_split"])
+        x, y, weights = parts
+        first, last = train_validation_split(
+            (x, None if y is x else y, weights), arguments["validation_split"]
+        )
+        return tuple((a, a if y is x else b, c) for a, b, c in (first, last))
     if validation is None:
         return parts, ()
     return parts, validation if isinstance(validation, tuple) else (validation,)
 
 
 def _applies(model, arguments):
-    parts = [part for part in _parts(arguments) if part is not None]
-    arrays = parts and all(isinstance(part, np.ndarray) for part in parts)
+    parts = {id(part): part for part in _parts(arguments) if part is not None}.values()
+    arrays = model.compiled and parts and all(isinstance(part, np.ndarray) for part in parts)
     return (
         arrays
         and len(set(map(len, parts))) == 1
@@ -186,23 +212,24 @@ def _applies(model, arguments):
 
 
 @contextlib.contextmanager
-def _restored(model):
-    kept = model.steps_per_execution, model.train_function, model.test_function
+def _replacing(model):
+    """Puts back what is there now; the first of several nested ones keeps it."""
+    loops, now = model.loops, _state(model)
+    first = loops.replaced is None
+    if first:
+        loops.replaced = now
     try:
         yield
     finally:
-        model.steps_per_execution, model.train_function, model.test_function = kept
+        _set_state(model, loops.replaced if first else now)
+        if first:
+            loops.replaced = None
 
 
-def _steps(rows, batch_size, callbacks):
-    """Steps an execution: 1 where someone's own callback looks at the batches."""
-    steps = math.ceil(rows / batch_size)
-    callbacks = getattr(callbacks, "callbacks", callbacks)  # of a CallbackList
-    if any(map(_looks_at_batches, keras.tree.flatten(callbacks or ()))):
-        return 1
-    return max(STEPS, math.ceil(steps / EXECUTIONS))
+def _state(model):
+    return {name: getattr(model, name) for name in FUNCTIONS}
 
 
-def _looks_at_batches(callback):
-    modules = [getattr(callback, hook).__module__ for hook in BATCH_HOOKS]
-    return any(str(m).split(".")[0] not in ("keras", "kerasae", "keras_tuner") for m in modules)
+def _set_state(model, state):
+    for name, value in state.items():
+        setattr(model, name, value)

@@ -21,9 +21,10 @@ class Streams:
         self._model = model
         self._compiled = {}
 
-    def forget(self, name):
-        """Drops a compiled function whose constants have changed."""
-        self._compiled.pop(name, None)
+    def forget(self, *names):
+        """Drops compiled functions whose constants have changed, all of them without a name."""
+        for name in names or tuple(self._compiled):
+            self._compiled.pop(name, None)
 
     def run(self, name, function, x, *, batch_size=256, verbose=0, seed=None):
         """Applies a function to rows.

@@ -9,18 +9,6 @@ from kerasae.models import resident
 from kerasae.models.resident import ResidentRows
 
 
-@pytest.fixture
-def keras_feeds(monkeypatch):
-    """Calls a function with Keras feeding in its own way."""
-
-    def run(function):
-        with monkeypatch.context() as patch:
-            patch.setattr(resident, "_applies", lambda *_: False)
-            return function()
-
-    return run
-
-
 def model(**compiled):
     keras.utils.set_random_seed(3)
     made = kerasae.sparse_autoencoder((64,), (10,), beta=0.1)
@@ -64,7 +52,7 @@ def test_evaluates_as_when_keras_feeds(digits, keras_feeds):
 
 @pytest.mark.parametrize("shuffle", [True, "batch", False])
 def test_every_row_comes_once_an_epoch(shuffle):
-    rows = ResidentRows((np.zeros((103, 2)), None, None), 10, 4, shuffle, lambda: 5)
+    rows = ResidentRows((np.zeros((103, 2)), None, None), 10, 4, shuffle)
     rows.on_epoch_begin()
     order = keras.ops.convert_to_numpy(rows.order)
     assert sorted(order) == list(range(103))
@@ -79,9 +67,10 @@ def test_each_epoch_has_an_order_of_its_own(digits):
     orders = []
 
     class Spy(ResidentRows):
-        def on_epoch_begin(self):
-            super().on_epoch_begin()
-            orders.append(keras.ops.convert_to_numpy(self.order).tolist())
+        def _draw(self):
+            order = super()._draw()
+            orders.append(order.tolist())
+            return order
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resident, "ResidentRows", Spy)

@@ -53,6 +53,7 @@ def test_predict_is_traced_once_though_the_last_batch_is_short(model, monkeypatc
     monkeypatch.setattr(model, "call", lambda x, **kw: traced.append(x.shape) or call(x, **kw))
     for _ in range(2):
         model.predict(ROWS, batch_size=5, verbose=0)
+        model.reconstruct(ROWS, batch_size=5)
     assert 1 <= len(traced) <= 2
 
 

@@ -1,0 +1,325 @@
+"""What `fit` puts in the place of Keras's functions stays out of the way of everything else."""
+
+import random
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+import kerasae
+from kerasae.callbacks import AtomicBackup
+from kerasae.models import loops, resident
+
+on_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="of what TensorFlow compiles"
+)
+
+
+def model(**compiled):
+    keras.utils.set_random_seed(3)
+    made = kerasae.stacked_autoencoder((64,), (10,))
+    made.compile(**{"optimizer": keras.optimizers.Adam(0.01), **compiled})
+    return made
+
+
+def dataset(x, batch_size=32):
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices((x, x)).batch(batch_size)
+
+
+class AtEpochEnd(keras.callbacks.Callback):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+        self.answers = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.answers.append(self.function(self.model))
+
+
+VALIDATIONS = {
+    "dataset": lambda x: {"validation_data": dataset(x)},
+    "some steps of a dataset": lambda x: {"validation_data": dataset(x), "validation_steps": 3},
+    "endless": lambda x: {"validation_data": dataset(x).repeat(), "validation_steps": 5},
+    "some steps of rows": lambda x: {"validation_data": (x, x), "validation_steps": 3},
+    "weighted": lambda x: {"validation_data": (x, x, np.arange(len(x))), "validation_steps": 3},
+}
+
+
+@pytest.mark.parametrize("how", VALIDATIONS)
+def test_validation_sees_what_it_is_given(digits, keras_feeds, how):
+    def run():
+        made = model()
+        made.evaluate(dataset(digits[300:600]), verbose=0)  # a function for one step an execution
+        arguments = VALIDATIONS[how](digits[300:600])
+        history = made.fit(digits[:100], epochs=2, shuffle=False, verbose=0, **arguments).history
+        return history["val_loss"]
+
+    assert run() == pytest.approx(keras_feeds(run), rel=1e-4)
+
+
+def test_weights_of_a_split_are_kept(digits, keras_feeds):
+    def run():
+        weights = {"sample_weight": np.linspace(0, 5, 200), "validation_split": 0.5}
+        options = {"validation_steps": 2, "shuffle": False, "verbose": 0}
+        x = digits[:200]
+        return model().fit(x, x, **weights, **options).history["val_loss"]
+
+    assert run() == pytest.approx(keras_feeds(run), rel=1e-4)
+
+
+def test_rows_validate_what_is_trained_on_a_dataset(digits):
+    made = model()
+    arguments = {"validation_data": digits[100:205], "epochs": 2, "verbose": 0}
+    history = made.fit(dataset(digits[:100]), **arguments).history
+    after = made.evaluate(digits[100:205], verbose=0, return_dict=True)
+    assert history["val_loss"][-1] == pytest.approx(after["loss"], rel=1e-5)
+
+
+CALLS = {
+    "predict": lambda made, x: made.predict(dataset(x).map(lambda a, _: a), verbose=0).shape,
+    "evaluate": lambda made, x: made.evaluate(dataset(x), steps=2, verbose=0),
+    "test_on_batch": lambda made, x: made.test_on_batch(x, x),
+    "predict_on_batch": lambda made, x: made.predict_on_batch(x).shape,
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("before", [False, True])
+def test_callbacks_call_what_keras_gives(digits, call, before):
+    made, x = model(), digits[:300]
+    if before:
+        CALLS[call](made, x)
+    seen = AtEpochEnd(lambda made: CALLS[call](made, x))
+    made.fit(digits[:100], epochs=2, verbose=0, callbacks=[seen])
+    assert seen.answers[-1] == pytest.approx(CALLS[call](made, x), rel=1e-5)
+    assert made.loops.replaced is None
+
+
+def test_a_callback_trains_on_its_own_batch(digits, keras_feeds):
+    def run():
+        made, hard = model(), digits[100:200]
+        extra = AtEpochEnd(lambda made: made.train_on_batch(hard, hard))
+        made.fit(digits[:90], epochs=2, shuffle=False, verbose=0, callbacks=[extra])
+        return made.get_weights(), int(made.optimizer.iterations)
+
+    (ours, steps), (theirs, expected) = run(), keras_feeds(run)
+    assert steps == expected == 8
+    for got, wanted in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(got, wanted, atol=2e-4)
+
+
+@pytest.mark.parametrize("given", ["x", "y", "x twice", "weights", "all"])
+def test_a_train_step_of_ones_own_gets_what_keras_gives(digits, keras_feeds, given):
+    x, weights = digits[:64], np.ones(64)
+    arguments = {
+        "x": {},
+        "y": {"y": x[::-1]},
+        "x twice": {"y": x},
+        "weights": {"sample_weight": weights},
+        "all": {"y": x[::-1], "sample_weight": weights},
+    }[given]
+
+    def run():
+        seen, made = [], model()
+        step = made.train_step
+
+        def train_step(*data):
+            described = keras.tree.map_structure(lambda t: (str(t.dtype), len(t.shape)), data[-1])
+            seen.append(described)
+            return step(*data)
+
+        made.train_step = train_step
+        made.fit(x, **arguments, verbose=0)
+        return seen[0]
+
+    assert run() == keras_feeds(run)
+
+
+def test_what_was_compiled_before_an_adapted_scaler_is_forgotten(digits):
+    scaler = keras.layers.Normalization()
+    scaler.adapt(digits[:100])
+    made = kerasae.stacked_autoencoder((64,), (10,), scaler=scaler)
+    x = digits[:5]
+    before = made.predict(x, verbose=0)
+    made.encode(x)
+    scaler.adapt(digits[:100] * 3 + 1)
+    made.compile()
+    after = keras.ops.convert_to_numpy(made(x))
+    assert np.abs(after - before).max() > 0.1
+    np.testing.assert_allclose(made.predict(x, verbose=0), after, atol=1e-5)
+    np.testing.assert_allclose(made.decode(made.encode(x)), after, atol=1e-5)
+
+
+def test_loaded_weights_bring_their_scaler_and_calibration(digits, tmp_path):
+    def made(x):
+        scaler = kerasae.RangeScaling()
+        scaler.adapt(x)
+        made = kerasae.stacked_autoencoder((64,), (10,), scaler=scaler)
+        made.compile()
+        made.fit(x, verbose=0)
+        kerasae.anomaly.calibrate(made, x)
+        return made
+
+    x = digits[:100]
+    first, second = made(x), made(3 * x + 1)
+    answers = lambda made: (  # noqa: E731
+        made.predict(x, verbose=0),
+        made.encode(x),
+        made.evaluate(x, verbose=0),
+        kerasae.anomaly.score(made, x).p_value,
+    )
+    answers(first)
+    wanted = answers(second)
+    second.save_weights(tmp_path / "second.weights.h5")
+    first.load_weights(tmp_path / "second.weights.h5")
+    for got, expected in zip(answers(first), wanted, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_quantized_layers_answer(digits):
+    made, x = model(), digits[:20]
+    before = made.predict(x, verbose=0)
+    made.quantize("int8")
+    after = keras.ops.convert_to_numpy(made(x))
+    assert np.abs(after - before).max() > 1e-4
+    np.testing.assert_allclose(made.predict(x, verbose=0), after, atol=1e-5)
+
+
+def test_columns_are_those_of_rows_that_were_trained_on():
+    made = kerasae.stacked_autoencoder((3,), (2,))
+    made.compile()
+    rows = pd.DataFrame(np.eye(4, 3), columns=["a", "b", "c"])
+    with pytest.raises((TypeError, ValueError)):
+        made.fit(rows.assign(c="text"), verbose=0)
+    assert made.columns is None
+    made.predict(rows, verbose=0)
+    made.evaluate(rows, verbose=0)
+    assert made.columns is None
+    made.fit(rows, validation_data=rows[["c", "b", "a"]], verbose=0)
+    assert made.columns == ("a", "b", "c")
+
+
+def test_a_schedule_may_begin_at_nothing(digits):
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, 10, warmup_target=0.1, warmup_steps=2, alpha=0.1
+    )
+    made = model(optimizer=keras.optimizers.Adam(schedule))
+    made.fit(digits[:100], verbose=0)
+
+
+@pytest.mark.parametrize("call", ["fit", "evaluate", "predict", "encode"])
+def test_a_batch_size_may_be_of_numpy(digits, call):
+    (size,) = np.array([32])
+    quiet = {} if call == "encode" else {"verbose": 0}
+    getattr(model(), call)(digits[:100], batch_size=size, **quiet)
+
+
+def orders_of(monkeypatch, run):
+    orders, draw = [], resident.ResidentRows._draw
+
+    def spy(self):
+        order = draw(self)
+        orders.append(tuple(order.tolist()))
+        return order
+
+    with monkeypatch.context() as patch:
+        patch.setattr(resident.ResidentRows, "_draw", spy)
+        run()
+    return orders
+
+
+def test_orders_differ_while_gradients_accumulate(digits, monkeypatch):
+    made = model(optimizer=keras.optimizers.Adam(gradient_accumulation_steps=64))
+    orders = orders_of(monkeypatch, lambda: made.fit(digits[:64], epochs=5, verbose=0))
+    assert len(set(orders)) == len(orders) == 5
+
+
+def test_a_backup_goes_on_in_the_order_it_had(digits, tmp_path):
+    def run(callbacks, stop=None):
+        made = model()
+        random.seed(1 if stop is None else stop)
+        made.fit(digits[:100], epochs=4, verbose=0, callbacks=callbacks)
+        return made.get_weights()
+
+    class Kill(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    whole = run([])
+    with pytest.raises(KeyboardInterrupt):
+        run([AtomicBackup(tmp_path / "run"), Kill()])
+    resumed = run([AtomicBackup(tmp_path / "run")], stop=99)
+    for got, wanted in zip(resumed, whole, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+@on_tensorflow
+def test_what_xla_cannot_compile_is_trained_without_it(digits, monkeypatch):
+    import tensorflow as tf
+
+    @keras.saving.register_keras_serializable("tests")
+    class Python(keras.layers.Layer):
+        def call(self, x):
+            y = tf.py_function(lambda v: v, [x], x.dtype)
+            y.set_shape(x.shape)
+            return y
+
+    monkeypatch.setattr(loops, "XLA_STEPS", 1)
+    encoder = keras.Sequential([keras.Input((64,)), Python(), keras.layers.Dense(10)])
+    decoder = keras.Sequential([keras.Input((10,)), keras.layers.Dense(64)])
+    made = kerasae.Autoencoder(encoder, decoder)
+    made.compile()
+    history = made.fit(digits[:100], epochs=3, verbose=0).history["loss"]
+    assert history[2] < history[0]
+    assert int(made.optimizer.iterations) == 12
+
+
+@on_tensorflow
+def test_fits_on_other_numbers_of_rows_are_not_traced_anew(digits):
+    made, traced = model(), []
+    step = made.train_step
+    made.train_step = lambda *data: traced.append(1) or step(*data)
+    for rows in (100, 110):
+        made.fit(digits[:rows], verbose=0)
+    before = len(traced)
+    for rows in (120, 145, 167):
+        made.fit(digits[:rows], verbose=0)
+    assert len(traced) == before
+
+
+class TestBatches(keras.callbacks.Callback):
+    __test__ = False
+
+    def __init__(self):
+        super().__init__()
+        self.ends = []
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.ends.append(batch)
+
+
+def test_a_callback_sees_every_batch_of_a_test(digits):
+    seen, made = TestBatches(), model()
+    made.evaluate(digits[:100], verbose=0, callbacks=[seen])
+    assert seen.ends == [0, 1, 2, 3]
+    made.fit(digits[:50], validation_data=digits[:60], verbose=0, callbacks=[seen])
+    assert seen.ends[4:] == [0, 1]
+
+
+@pytest.mark.parametrize(("frequency", "steps"), [("epoch", 50), ("batch", 1), (10, 1)])
+def test_a_tensorboard_of_batches_sees_every_batch(frequency, steps, tmp_path):
+    board = keras.callbacks.TensorBoard(tmp_path, update_freq=frequency)
+    assert model().loops.steps(100, 2, [board]) == steps
+
+
+@pytest.mark.parametrize("call", ["fit", "evaluate"])
+def test_a_model_that_is_not_compiled_is_told_so(digits, call, tmp_path):
+    made = model()
+    made.save(tmp_path / "model.keras")
+    made = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    with pytest.raises(ValueError, match="compile"):
+        getattr(made, call)(digits[:10], verbose=0)

@@ -48,7 +48,7 @@ len(data.x_train), len(data.x_test), data.image_shape
 # %%
 width = data.x.shape[1]
 model = kerasae.stacked_autoencoder((width,), (2,), scaler=scaler)
-model.compile(keras.optimizers.Adam(0.003), steps_per_execution=40)
+model.compile(keras.optimizers.Adam(0.003))
 history = model.fit(
     data.x_train,
     validation_data=data.x_test,

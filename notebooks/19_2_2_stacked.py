@@ -61,7 +61,7 @@ def train(layout):
     activation = "tanh" if len(layout) == 1 else "elu"
     model = kerasae.stacked_autoencoder((width,), layout, activation=activation, scaler=scaler)
     rate = keras.optimizers.schedules.CosineDecay(0.003, steps)
-    model.compile(keras.optimizers.Adam(rate), steps_per_execution=40)
+    model.compile(keras.optimizers.Adam(rate))
     model.fit(data.x_train, epochs=epochs, batch_size=batch_size, verbose=0)
     return model
 

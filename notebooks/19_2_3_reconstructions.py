@@ -41,7 +41,7 @@ len(data.x_train), len(data.x_test), data.image_shape
 width = data.x.shape[1]
 units = (300, 100) if on_mnist else (48, 12)
 model = kerasae.stacked_autoencoder((width,), units, activation="elu", scaler=scaler)
-model.compile(keras.optimizers.Adam(0.002), steps_per_execution=40)
+model.compile(keras.optimizers.Adam(0.002))
 model.fit(data.x_train, epochs=epochs, batch_size=batch_size, verbose=0)
 model.reconstruction_error(data.x_test).mean()
 
@@ -64,7 +64,7 @@ kerasae.plots.reconstructions(
 
 # %%
 single = kerasae.stacked_autoencoder((width,), (16,), scaler=scaler)
-single.compile(keras.optimizers.Adam(0.003), steps_per_execution=40)
+single.compile(keras.optimizers.Adam(0.003))
 single.fit(data.x_train, epochs=epochs, batch_size=batch_size, verbose=0)
 kerasae.plots.filters(
     np.asarray(single.decoder.get_layer("output").kernel), data.image_shape, count=16

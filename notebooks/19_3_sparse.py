@@ -47,7 +47,7 @@ width, units = data.x.shape[1], 100 if on_mnist else 32
 
 
 def train(model):
-    model.compile(keras.optimizers.Adam(0.002), steps_per_execution=40)
+    model.compile(keras.optimizers.Adam(0.002))
     model.fit(data.x_train, epochs=epochs, batch_size=batch_size, verbose=0)
     return model
 

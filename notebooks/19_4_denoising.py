@@ -54,7 +54,7 @@ models = {}
 for name, noise in noises.items():
     keras.utils.set_random_seed(0)
     model = kerasae.denoising_autoencoder((width,), (units,), corruption=noise, scaler=scaler)
-    model.compile(keras.optimizers.Adam(0.002), steps_per_execution=40)
+    model.compile(keras.optimizers.Adam(0.002))
     history = model.fit(
         data.x_train,
         validation_data=data.x_test,
@@ -100,7 +100,7 @@ clean = np.asarray(scaler(data.x_test))
 for name, corruption in {"plain": kerasae.GaussianCorruption(0.0), "denoising": noise}.items():
     keras.utils.set_random_seed(0)
     model = kerasae.denoising_autoencoder((width,), (wide,), corruption=corruption, scaler=scaler)
-    model.compile(keras.optimizers.Adam(0.001), steps_per_execution=40)
+    model.compile(keras.optimizers.Adam(0.001))
     model.fit(data.x_train, epochs=epochs, batch_size=batch_size, verbose=0)
     error = np.square(np.asarray(scaler(model.reconstruct(noisy))) - clean).mean()
     print(f"{wide} codings, {name}: error of noisy rows against the clean ones {error:.5f}")

@@ -41,7 +41,7 @@ len(data.x_train), len(data.x_test), data.image_shape
 # %%
 width, units = data.x.shape[1], 100 if on_mnist else 16
 model = kerasae.stacked_autoencoder((width,), (units,), scaler=scaler)
-model.compile(keras.optimizers.Adam(0.002), steps_per_execution=40)
+model.compile(keras.optimizers.Adam(0.002))
 model.fit(data.x_train, epochs=epochs, batch_size=batch_size, verbose=0)
 errors = model.reconstruction_error(data.x_train)
 print(f"errors from {errors.min():.4f} to {errors.max():.4f}, mean {errors.mean():.4f}")

@@ -44,7 +44,7 @@ def deep(**arguments):
     model = kerasae.stacked_autoencoder(
         (width,), layout, activation="sigmoid", scaler=scaler, **arguments
     )
-    model.compile(keras.optimizers.Adam(0.003), steps_per_execution=40)
+    model.compile(keras.optimizers.Adam(0.003))
     return model
 
 
@@ -99,7 +99,7 @@ kerasae.plots.reconstructions(shown, pretrained.reconstruct(shown), data.image_s
 for tied in (False, True):
     keras.utils.set_random_seed(0)
     model = kerasae.stacked_autoencoder((width,), (width // 2, 12), scaler=scaler, tied=tied)
-    model.compile(keras.optimizers.Adam(0.003), steps_per_execution=40)
+    model.compile(keras.optimizers.Adam(0.003))
     model.fit(data.x_train, epochs=12, batch_size=batch_size, verbose=0)
     error = model.reconstruction_error(data.x_test).mean()
     print(
@@ -116,7 +116,7 @@ for tied in (False, True):
 # %%
 keras.utils.set_random_seed(0)
 denoising = kerasae.denoising_autoencoder((width,), (width * 3 // 4, 24), scaler=scaler)
-denoising.compile(keras.optimizers.Adam(0.003), steps_per_execution=40)
+denoising.compile(keras.optimizers.Adam(0.003))
 denoising.fit(data.x_train, epochs=20, batch_size=batch_size, verbose=0)
 untrained = kerasae.stacked_autoencoder((width,), (width * 3 // 4, 24), scaler=scaler)
 for name, start, freeze, rate in (
@@ -147,7 +147,7 @@ broken = rng.uniform(size=clean.shape) < 0.05
 x = np.where(broken, rng.choice([0, clean.max()], size=clean.shape), clean).astype("float32")
 keras.utils.set_random_seed(0)
 model = kerasae.stacked_autoencoder((width,), (width // 2, 16), scaler=scaler)
-model.compile(keras.optimizers.Adam(0.003), steps_per_execution=32)
+model.compile(keras.optimizers.Adam(0.003))
 split = kerasae.robust_decomposition(
     model, x, penalty=0.25, rounds=6, epochs=6, batch_size=batch_size
 )

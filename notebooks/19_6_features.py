@@ -41,7 +41,7 @@ wide = 500 if on_mnist else 128
 
 
 def train(model, rate=0.002, epochs=epochs):
-    model.compile(keras.optimizers.Adam(rate), steps_per_execution=40)
+    model.compile(keras.optimizers.Adam(rate))
     model.fit(data.x_train, epochs=epochs, batch_size=batch_size, verbose=0)
     return model
 

@@ -42,7 +42,7 @@ wide = 500 if on_mnist else 128
 
 
 def train(model, rate=0.002, epochs=epochs):
-    model.compile(keras.optimizers.Adam(rate), steps_per_execution=40)
+    model.compile(keras.optimizers.Adam(rate))
     model.fit(data.x_train, epochs=epochs, batch_size=batch_size, verbose=0)
     return model
 
@@ -95,7 +95,7 @@ kerasae.plots.images(walk, data.image_shape)
 
 # %%
 aae = kerasae.adversarial_autoencoder(columns, (wide, 2), prior="mixture", scaler=scaler, beta=0.1)
-aae.compile(keras.optimizers.Adam(0.002, beta_1=0.5), steps_per_execution=40)
+aae.compile(keras.optimizers.Adam(0.002, beta_1=0.5))
 aae.fit(data.x_train, epochs=epochs, batch_size=batch_size, verbose=0)
 history = aae.history.history
 for name in ("discriminator_loss", "discriminator_accuracy"):

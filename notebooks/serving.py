@@ -42,7 +42,7 @@ data = kerasae.datasets.load(os.environ.get("KERASAE_NOTEBOOK_DATA", "digits"))
 model = kerasae.variational_autoencoder(
     data.x.shape[1], (64, 8), scaler=keras.layers.Rescaling(1 / float(data.x.max()))
 )
-model.compile(keras.optimizers.Adam(0.003), steps_per_execution=40)
+model.compile(keras.optimizers.Adam(0.003))
 model.fit(data.x_train, epochs=30, verbose=0)
 threshold = kerasae.anomaly.calibrate(model, data.x_test)
 saved_models = Path(tempfile.mkdtemp())

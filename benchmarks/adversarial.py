@@ -42,7 +42,7 @@ def train(x, settings):
     )
     steps = settings.epochs * -(-len(x) // 100)
     rate = keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps)
-    model.compile(keras.optimizers.Adam(rate, beta_1=0.5), steps_per_execution=50, jit_compile=True)
+    model.compile(keras.optimizers.Adam(rate, beta_1=0.5))
     model.fit(x, epochs=settings.epochs, batch_size=100, verbose=settings.verbose)
     return model
 

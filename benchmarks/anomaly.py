@@ -69,7 +69,7 @@ def kerasae_scores(build, x, x_test, seed):
     scaler.adapt(x)
     model = build(x.shape[1], scaler)
     steps = -(-len(x) // BATCH_SIZE)
-    model.compile(keras.optimizers.Adam(0.001), steps_per_execution=min(steps, 50))
+    model.compile(keras.optimizers.Adam(0.001))
     model.fit(x, epochs=max(1, round(STEPS / steps)), batch_size=BATCH_SIZE, verbose=0)
     scores = []
     for guard in (0.0, 1.0):

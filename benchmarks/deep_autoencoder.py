@@ -45,7 +45,7 @@ def train(x, epochs, verbose):
     )
     steps = epochs * -(-len(x) // BATCH_SIZE)
     rate = keras.optimizers.schedules.CosineDecay(0.001, steps)
-    model.compile(keras.optimizers.Adam(rate), steps_per_execution=50, jit_compile=True)
+    model.compile(keras.optimizers.Adam(rate))
     model.fit(x, epochs=epochs, batch_size=BATCH_SIZE, verbose=verbose)
     return model
 

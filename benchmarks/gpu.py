@@ -20,23 +20,10 @@ os.environ["KERAS_BACKEND"] = "jax"
 import jax
 import keras
 import numpy as np
+from contenders import fit_trainer
 from jax import numpy as jnp
 
 import kerasae
-
-
-class Epochs(keras.callbacks.Callback):
-    """Seconds of each epoch."""
-
-    def __init__(self):
-        super().__init__()
-        self.seconds = []
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.started = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.seconds.append(time.perf_counter() - self.started)
 
 
 def product_rate(size, repeats=20):
@@ -61,10 +48,10 @@ def train(columns, half, rows, batch_size, epochs):
     x = np.random.default_rng(0).standard_normal((rows, columns), "float32")
     model = kerasae.stacked_autoencoder((columns,), half, scaler=None)
     model.compile(keras.optimizers.Adam(1e-4))
-    seen = Epochs()
-    model.fit(x, batch_size=batch_size, epochs=epochs + 1, verbose=0, callbacks=[seen])
+    ends = fit_trainer(model, x, (), batch_size)[0](epochs + 1)
     products = [a * b for a, b in pairwise((columns, *half, *half[-2::-1], columns))]
-    return seen.seconds[1:], 2 * rows * (3 * sum(products) - products[0])
+    operations = 2 * rows * (3 * sum(products) - products[0])
+    return [end - start for start, end in pairwise(ends)], operations
 
 
 def main():

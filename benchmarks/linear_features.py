@@ -57,7 +57,7 @@ def codings_of(family, x, x_test):
     keras.utils.set_random_seed(0)
     model = build(784, width, tied=True, **arguments)
     schedule = keras.optimizers.schedules.CosineDecay(rate, epochs * -(-len(x) // 100))
-    model.compile(keras.optimizers.Adam(schedule), steps_per_execution=50, jit_compile=True)
+    model.compile(keras.optimizers.Adam(schedule))
     history = model.fit(x, epochs=epochs, batch_size=100, verbose=0).history
     print(f"{family}: training mse {history['mse'][-1]:.5f}", flush=True)
     return model.encode(x), model.encode(x_test)

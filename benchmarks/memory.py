@@ -15,24 +15,13 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import numpy as np
-from contenders import megabytes
+from contenders import load_rows, megabytes
 
 BATCH, EPOCHS, REPEATS = 128, 3, 5
 KINDS = "float32", "uint8"
-
-
-def load(kind, rows=None):
-    """Rows of MNIST as bytes, or as pixels / 255, made without a copy beside."""
-    with np.load(Path(os.environ["KERASAE_DATA_DIR"]) / "mnist.npz") as file:
-        x = file["x_train"].reshape(-1, 784)[:rows]
-    if kind == "uint8":
-        return x.copy()
-    return np.multiply(x, np.float32(1 / 255), out=np.empty(x.shape, "float32"))
 
 
 def build(kind):
@@ -49,14 +38,14 @@ def build(kind):
 
 def peak(kind, rows):
     """The most memory of a fit, in MB; to be called once in a process."""
-    x, model = load(kind, rows), build(kind)
+    x, model = load_rows(kind, rows), build(kind)
     model.fit(x, batch_size=BATCH, epochs=EPOCHS * 60_000 // rows, verbose=0)
     return megabytes()
 
 
 def seconds():
     """Seconds of a fit of each kind, in turns; the first is not counted."""
-    rows = {kind: load(kind) for kind in KINDS}
+    rows = {kind: load_rows(kind) for kind in KINDS}
     models = {kind: build(kind) for kind in KINDS}
     found = {kind: [] for kind in KINDS}
     for _ in range(REPEATS + 1):

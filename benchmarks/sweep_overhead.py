@@ -10,7 +10,6 @@ On two cores, with other work beside, so that the processor's time tells more th
 """
 
 import json
-import math
 import os
 import tempfile
 import time
@@ -42,7 +41,7 @@ def bare_fits(rows, scaler):
     for layout in LAYOUTS:
         keras.utils.set_random_seed(0)
         model = kerasae.stacked_autoencoder(x.shape[1], parse_layout(layout), scaler=scaler)
-        model.compile(steps_per_execution=min(math.ceil(len(x) / BATCH_SIZE), 50))
+        model.compile()
         started = now()
         model.fit(x, validation_data=x_test, epochs=EPOCHS, batch_size=BATCH_SIZE, verbose=0)
         seconds += now() - started

@@ -6,8 +6,8 @@
 All train a mirrored stack, tanh within and linear at the end, from Glorot's kernels by Adam at 0.001 on
 mean squared error, on 60,000 rows of pixels / 255 in float32, shuffled, the short batch too; each in a
 process of its own (`contenders.py`), in turns. A turn is one `fit`, or one loop, of one epoch more than
---epochs, and that first one is not counted: what a call of `fit` costs once is told apart. The very first
-turn warms up. The products are NumPy's, of the forward pass and of both gradients. "First epoch" is what the
+--epochs, by default of 1000 steps in all, and its first epoch is not counted: what a call of `fit` costs
+once is told apart. The very first turn warms up. The products are NumPy's, of the forward pass and of both gradients. "First epoch" is what the
 very first one cost more than the median, compilation and all; "a call", what a later turn cost beside its
 epochs; "MB before", the most memory before the first. What it found is in `README.md` beside.
 
@@ -17,6 +17,7 @@ its own error, by its own optimizer, ADADELTA, on batches of one row.
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -36,6 +37,7 @@ RATIOS = [
     ("kerasae JAX", "JAX scan"),
     ("Keras", "kerasae"),
 ]
+ROWS, STEPS = 60_000, 1000  # of MNIST; of a turn, from which `compile` chooses XLA
 NOISE = 1.05  # of the median error, above which a contender has not trained like the others
 
 
@@ -90,6 +92,7 @@ class Contender:
 
 def race(names, half, batch_size, settings, log):
     """What each contender measured in one case, all of them taking turns."""
+    epochs = settings.epochs or max(1, math.ceil(STEPS / math.ceil(ROWS / batch_size)) - 1)
     with ExitStack() as stack:
         contenders = []
         for name in names:
@@ -97,7 +100,7 @@ def race(names, half, batch_size, settings, log):
             stack.callback(contenders[-1].stop)
         for turn in range(settings.repeats + 1):
             for contender in contenders:
-                contender.train(settings.epochs + 1)
+                contender.train(epochs + 1)
             print(f"  turn {turn} of {settings.repeats}", flush=True)
         return {contender.name: contender.finish() for contender in contenders}
 
@@ -208,7 +211,7 @@ def parse():
     parser.add_argument("--batches", nargs="+", type=int, default=[32, 128, 512])
     parser.add_argument("--contenders", nargs="+", choices=NAMES, default=NAMES, metavar="NAME")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=1, help="Epochs a timing.")
+    parser.add_argument("--epochs", type=int, help="Epochs a timing.")
     parser.add_argument("--h2o", type=int, default=0, metavar="EPOCHS")
     parser.add_argument(
         "--output", type=Path, default=Path("training_speed"), help="Without suffix."

@@ -30,7 +30,7 @@ def train(x, epochs, verbose):
     keras.utils.set_random_seed(0)
     model = kerasae.variational_autoencoder(784, (500, 500, 20), activation="elu")
     rate = keras.optimizers.schedules.CosineDecay(0.001, epochs * -(-len(x) // 128))
-    model.compile(keras.optimizers.Adam(rate), steps_per_execution=50, jit_compile=True)
+    model.compile(keras.optimizers.Adam(rate))
     model.fit(x, epochs=epochs, batch_size=128, verbose=verbose)
     return model
 

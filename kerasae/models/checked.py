@@ -11,16 +11,12 @@ from keras import ops
 from kerasae import door
 from kerasae.layers.scaling import scale
 from kerasae.models.loops import Loops
-from kerasae.models.resident import own_functions, resident_evaluate, resident_fit
+from kerasae.models.resident import in_callbacks, own_functions, resident_evaluate, resident_fit
 
 
-def _in_callbacks_too(method):
-    @functools.wraps(method)
-    def call(self, *args, **kwargs):
-        with own_functions(self):
-            return method(self, *args, **kwargs)
-
-    return call
+def _scheduled(optimizer):
+    inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+    return isinstance(inner.get_config().get("learning_rate"), dict)
 
 
 class CheckedModel(keras.Model):
@@ -64,21 +60,22 @@ class CheckedModel(keras.Model):
         """
         optimizer = keras.optimizers.get(optimizer)
         rate = float(ops.convert_to_numpy(optimizer.learning_rate))
-        scheduled = isinstance(optimizer.get_config()["learning_rate"], dict)
-        if not (0 < rate < math.inf or (scheduled and rate == 0)):
+        if not (0 < rate < math.inf or (rate == 0 and _scheduled(optimizer))):
             raise ValueError(
                 f"{rate} (learning rate); expected a positive, finite number; try 0.001"
             )
-        super().compile(
-            optimizer,
-            self.default_loss if loss is None else loss,
-            metrics=metrics,
-            weighted_metrics=list(weighted_metrics or ()),
-            steps_per_execution=steps_per_execution or 1,
-            jit_compile=jit_compile,
-            **kwargs,
-        )
-        self.loops = Loops(self, steps_per_execution is None, jit_compile == "auto")
+        with own_functions(self):
+            super().compile(
+                optimizer,
+                self.default_loss if loss is None else loss,
+                metrics=metrics,
+                weighted_metrics=list(weighted_metrics or ()),
+                steps_per_execution=steps_per_execution or 1,
+                jit_compile=jit_compile,
+                **kwargs,
+            )
+        self.loops = self.loops or Loops(self)
+        self.loops.choose(steps_per_execution is None, jit_compile == "auto")
         self.streams.forget()
 
     def get_compile_config(self):
@@ -108,12 +105,11 @@ class CheckedModel(keras.Model):
         self._forget_functions()
 
     def _forget_functions(self):
-        # Not the one for training: callbacks load weights in the midst of a `fit`.
-        with own_functions(self):
-            self.test_function = self.predict_function = None
         self.streams.forget()
-        if self.loops:
-            self.loops.forget()
+        if self.compiled:
+            with own_functions(self):
+                self.test_function = self.predict_function = None
+            self.make_train_function(force=True)  # a `fit` may be about to call it
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
@@ -153,9 +149,16 @@ class CheckedModel(keras.Model):
         with own_functions(self):
             return super().predict(**arguments)
 
-    train_on_batch = _in_callbacks_too(keras.Model.train_on_batch)
-    test_on_batch = _in_callbacks_too(keras.Model.test_on_batch)
-    predict_on_batch = _in_callbacks_too(keras.Model.predict_on_batch)
+    def make_train_function(self, force=False):
+        """Keras's `make_train_function`; forced, it makes what stands in its place anew, too."""
+        if force and self.loops:
+            self.loops.forget()
+        with own_functions(self):
+            return super().make_train_function(force)
+
+    train_on_batch = in_callbacks(keras.Model.train_on_batch)
+    test_on_batch = in_callbacks(keras.Model.test_on_batch)
+    predict_on_batch = in_callbacks(keras.Model.predict_on_batch)
 
     def check_weights(self):
         """Refuses a broken model: nothing is scored by it or exported from it.

@@ -23,20 +23,27 @@ class Loops:
 
     Args:
         model: The model whose `train_step` and `test_step` are repeated.
-        steps: Whether the steps of an execution are to be chosen here.
-        jit: Whether the use of XLA is to be chosen here.
 
     Attributes:
         replaced: Keras's own functions and steps, while a `fit` or `evaluate` has others there.
     """
 
-    def __init__(self, model, steps=False, jit=False):
-        self.automatic_steps = steps
-        self.automatic_jit = jit
+    def __init__(self, model):
         self.replaced = None
         self._model = model
         self._made = {}
-        self._xla_failed = False
+
+    def choose(self, steps, jit):
+        """Begins anew for a compiled model.
+
+        Args:
+            steps: Whether the steps of an execution are to be chosen here.
+            jit: Whether the use of XLA is to be chosen here.
+        """
+        self.automatic_steps = steps
+        self.automatic_jit = jit
+        self.xla_failed = False
+        self.forget()
 
     def forget(self):
         """Drops the compiled loops, whose constants have changed."""
@@ -55,19 +62,21 @@ class Loops:
         """What stands in for Keras's `train_function` in a `fit` of that many epochs."""
         large = rows.num_batches * epochs >= XLA_STEPS and model_supports_jit(self._model)
         # A short last batch is one step an epoch: not worth another run of the compiler.
-        xla = self.automatic_jit and large and not self._xla_failed
-        return self._function(self._model.train_step, rows, rows.batch_size if xla else None)
+        xla = self.automatic_jit and large and not self.xla_failed
+        return self._function("train_step", rows, rows.batch_size if xla else None)
 
     def test(self, rows):
         """What stands in for Keras's `test_function`."""
-        return self._function(self._model.test_step, rows, None)
+        return self._function("test_step", rows, None)
 
-    def _function(self, step, rows, size_for_xla):
+    def _function(self, name, rows, size_for_xla):
+        ranks = each(lambda part: len(part.shape), rows.parts)
+
         def loop(size):
             jit = self._model.jit_compile or size == size_for_xla
-            key = step.__name__, jit, rows.target_is_input
+            key = name, jit, rows.target_is_input, ranks
             if key not in self._made:
-                of = functools.partial(_batch, rows.target_is_input)
+                step, of = getattr(self._model, name), functools.partial(_batch, key[2])
                 self._made[key] = BACKENDS[keras.backend.backend()](step, jit, of)
             return self._made[key]
 
@@ -81,7 +90,7 @@ class Loops:
                     if size != size_for_xla:
                         raise
                     # Some layer has an operation that XLA does not know; no step was taken.
-                    size_for_xla, self._xla_failed = None, True
+                    size_for_xla, self.xla_failed = None, True
                     logs = loop(size)(*where)
             return logs
 
@@ -150,7 +159,8 @@ def _on_tensorflow(step, jit_compile, batch_of):
 def _on_jax(step, _, batch_of):
     import jax
 
-    step = jax.jit(step)
+    # Of a function that is new: JAX would know one that it has compiled before, constants and all.
+    step = jax.jit(lambda state, data, step=step: step(state, data))
 
     @functools.partial(jax.jit, donate_argnums=0, static_argnames="size")
     def loop(state, parts, order, *, first, steps, size):

@@ -1,6 +1,7 @@
 """Rows that lie on the device while a model is trained on them."""
 
 import contextlib
+import functools
 import itertools
 import math
 import random
@@ -114,7 +115,8 @@ def resident_fit(model, arguments):
         The arguments to call Keras's `fit` with.
     """
     if not _applies(model, arguments):
-        yield arguments
+        with own_functions(model):
+            yield arguments
         return
     size, shuffle = arguments.get("batch_size") or 32, arguments.get("shuffle", True)
     parts, validation = _split(arguments)
@@ -159,11 +161,23 @@ def own_functions(model):
         return
     now = _state(model)
     _set_state(model, model.loops.replaced)
+    model.loops.replaced = None
     try:
         yield
     finally:
         model.loops.replaced = _state(model)
         _set_state(model, now)
+
+
+def in_callbacks(method):
+    """A method of Keras's model that callbacks can call in a `fit`, too."""
+
+    @functools.wraps(method)
+    def call(model, *args, **kwargs):
+        with own_functions(model):
+            return method(model, *args, **kwargs)
+
+    return call
 
 
 def _on_device(rows):

@@ -1,5 +1,6 @@
 """What `fit` puts in the place of Keras's functions stays out of the way of everything else."""
 
+import functools
 import random
 
 import keras
@@ -79,23 +80,38 @@ def test_rows_validate_what_is_trained_on_a_dataset(digits):
 
 
 CALLS = {
-    "predict": lambda made, x: made.predict(dataset(x).map(lambda a, _: a), verbose=0).shape,
+    "predict": lambda made, x: made.predict(dataset(x).map(lambda a, _: a), verbose=0),
     "evaluate": lambda made, x: made.evaluate(dataset(x), steps=2, verbose=0),
     "test_on_batch": lambda made, x: made.test_on_batch(x, x),
-    "predict_on_batch": lambda made, x: made.predict_on_batch(x).shape,
+    "predict_on_batch": lambda made, x: made.predict_on_batch(x),
 }
 
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("before", [False, True])
-def test_callbacks_call_what_keras_gives(digits, call, before):
-    made, x = model(), digits[:300]
+@pytest.mark.parametrize("hook", ["on_epoch_end", "on_test_end"])
+def test_callbacks_call_what_keras_gives(digits, call, before, hook):
+    made, x, answers = model(), digits[:300], []
     if before:
         CALLS[call](made, x)
-    seen = AtEpochEnd(lambda made: CALLS[call](made, x))
-    made.fit(digits[:100], epochs=2, verbose=0, callbacks=[seen])
-    assert seen.answers[-1] == pytest.approx(CALLS[call](made, x), rel=1e-5)
+    seen = keras.callbacks.Callback()
+    setattr(seen, hook, lambda *_, **__: answers.append(CALLS[call](made, x)))
+    rows = {"validation_data": digits[100:205], "epochs": 2, "callbacks": [seen], "verbose": 0}
+    made.fit(digits[:100], **rows)
+    assert len(answers) == 2
+    np.testing.assert_allclose(answers[1], CALLS[call](made, x), rtol=1e-4, atol=1e-6)
+    assert_as_before(made, digits[:90])
+
+
+def assert_as_before(made, x):
+    """That Keras's functions and steps are in their places again."""
     assert made.loops.replaced is None
+    assert made.steps_per_execution == 1
+    steps = int(made.optimizer.iterations)
+    made.train_on_batch(x, x)
+    assert int(made.optimizer.iterations) == steps + 1
+    of_rows, of_dataset = (made.evaluate(given, verbose=0) for given in (x, dataset(x)))
+    np.testing.assert_allclose(of_rows, of_dataset, rtol=1e-5)
 
 
 def test_a_callback_trains_on_its_own_batch(digits, keras_feeds):
@@ -109,6 +125,125 @@ def test_a_callback_trains_on_its_own_batch(digits, keras_feeds):
     assert steps == expected == 8
     for got, wanted in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(got, wanted, atol=2e-4)
+
+
+@pytest.mark.parametrize("rows", [90, 96])
+def test_a_callback_fits_a_dataset(digits, keras_feeds, rows):
+    def run():
+        made, hard = model(), dataset(digits[100:200])
+        extra = AtEpochEnd(lambda made: made.fit(hard, shuffle=False, verbose=0))
+        made.fit(digits[:rows], epochs=2, shuffle=False, verbose=0, callbacks=[extra])
+        return made.get_weights(), int(made.optimizer.iterations)
+
+    (ours, steps), (theirs, expected) = run(), keras_feeds(run)
+    assert steps == expected == 14
+    for got, wanted in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(got, wanted, atol=2e-4)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+@pytest.mark.parametrize("hook", ["on_train_batch_end", "on_test_batch_end", "on_epoch_end"])
+def test_a_model_is_as_before_after_an_error(digits, error, hook):
+    made, broken = model(), keras.callbacks.Callback()
+
+    def fail(*_, **__):
+        raise error
+
+    setattr(broken, hook, fail)
+    with pytest.raises(error):
+        made.fit(digits[:90], validation_data=digits[:50], verbose=0, callbacks=[broken])
+    assert_as_before(made, digits[:90])
+    made.fit(digits[:90], verbose=0)
+
+
+class Unfreeze(keras.callbacks.Callback):
+    """Trains the encoder, too, from the second epoch on, by `how`."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 1:
+            self.model.encoder.trainable = True
+            self.how(self.model)
+
+
+FREEZINGS = {
+    "compile": lambda made: made.compile(keras.optimizers.SGD(0.1)),
+    "both": lambda made: (
+        made.compile(keras.optimizers.SGD(0.1)),
+        made.make_train_function(force=True),
+    ),
+}
+
+
+@on_tensorflow  # on JAX, Keras itself cannot go on
+@pytest.mark.parametrize("how", FREEZINGS)
+def test_a_callback_compiles_anew(digits, how):
+    made = model(optimizer=keras.optimizers.SGD(0.1))
+    made.encoder.trainable = False
+    made.compile(keras.optimizers.SGD(0.1))
+    before = made.get_weights()
+    history = made.fit(
+        digits[:90], epochs=8, verbose=0, callbacks=[Unfreeze(FREEZINGS[how])]
+    ).history["loss"]
+    assert history == sorted(history, reverse=True)  # all rows, not the first again and again
+    assert len(history) == 8
+    for old, new in zip(before, made.get_weights(), strict=True):
+        assert np.abs(old - new).max() > 0
+    assert_as_before(made, digits[:90])
+
+
+@on_tensorflow
+def test_a_callback_makes_the_function_anew(digits, keras_feeds):
+    def freeze(made):
+        made.encoder.trainable = False
+        made.make_train_function(force=True)
+
+    def run():
+        made = model(optimizer=keras.optimizers.SGD(0.1))
+        made.fit(digits[:90], shuffle=False, epochs=3, verbose=0, callbacks=[AtEpochEnd(freeze)])
+        return made.get_weights()
+
+    for got, wanted in zip(run(), keras_feeds(run), strict=True):
+        np.testing.assert_allclose(got, wanted, atol=1e-5)
+
+
+def test_a_callback_compiles_at_the_end(digits):
+    made, end = model(), keras.callbacks.Callback()
+    end.on_train_end = lambda logs=None: made.compile(
+        keras.optimizers.SGD(0.1), steps_per_execution=8
+    )
+    made.fit(dataset(digits[:90]), verbose=0)
+    made.fit(digits[:90], verbose=0, callbacks=[end])
+    assert made.steps_per_execution == 8
+    for x in (dataset(digits[:90]), digits[:90]):
+        before = int(made.optimizer.iterations)
+        made.fit(x, verbose=0)
+        assert int(made.optimizer.iterations) == before + 3
+
+
+def test_steps_without_names_of_their_own_stay_apart(digits):
+    made = model()
+    made.train_step = functools.partial(made.train_step)
+    made.test_step = functools.partial(made.test_step)
+    made.fit(digits[:64], verbose=0)
+    before = made.get_weights()
+    made.evaluate(digits[:64], verbose=0)
+    for got, wanted in zip(made.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_sample_weights_may_have_another_shape(digits):
+    def run(*shapes):
+        made = model()
+        for shape in shapes:
+            weights = np.linspace(0, 2, 64).reshape(shape)
+            made.fit(digits[:64], sample_weight=weights, shuffle=False, verbose=0)
+        return made.evaluate(digits[:64], verbose=0)
+
+    assert run(64, (64, 1), 64) == pytest.approx(run(64, 64, 64), rel=1e-5)
 
 
 @pytest.mark.parametrize("given", ["x", "y", "x twice", "weights", "all"])
@@ -177,6 +312,34 @@ def test_loaded_weights_bring_their_scaler_and_calibration(digits, tmp_path):
     first.load_weights(tmp_path / "second.weights.h5")
     for got, expected in zip(answers(first), wanted, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("fed", [lambda x: x, dataset], ids=["rows", "dataset"])
+def test_training_goes_on_with_the_loaded_scaler(digits, tmp_path, fed):
+    def made(x):
+        scaler = kerasae.RangeScaling()
+        scaler.adapt(x)
+        made = kerasae.stacked_autoencoder((64,), (10,), scaler=scaler)
+        made.compile(keras.optimizers.SGD(0.1))
+        return made
+
+    x = digits[:96]
+    first, second = made(x), made(3 * x + 1)
+    first.fit(fed(x), verbose=0, shuffle=False)
+    second.save_weights(tmp_path / "second.weights.h5")
+    first.load_weights(tmp_path / "second.weights.h5")
+    for one in (first, second):
+        one.fit(fed(x), verbose=0, shuffle=False)
+    for got, wanted in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_allclose(got, wanted, atol=1e-5)
+
+
+def test_a_scaled_loss_is_taken_as_an_optimizer(digits):
+    inner = keras.optimizers.Adam(0.01)
+    made = model(optimizer=keras.optimizers.LossScaleOptimizer(inner))
+    made.fit(digits[:100], verbose=0)
+    with pytest.raises(ValueError, match="learning rate"):
+        made.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.0)))
 
 
 def test_quantized_layers_answer(digits):
@@ -274,6 +437,7 @@ def test_what_xla_cannot_compile_is_trained_without_it(digits, monkeypatch):
     made = kerasae.Autoencoder(encoder, decoder)
     made.compile()
     history = made.fit(digits[:100], epochs=3, verbose=0).history["loss"]
+    assert made.loops.xla_failed
     assert history[2] < history[0]
     assert int(made.optimizer.iterations) == 12
 

@@ -54,6 +54,8 @@ class GaussianCorruption(_Corruption):
         0.1
     """
 
+    slow_in_xla = True  # on TensorFlow, on a processor
+
     def __init__(self, stddev, rate=1.0, seed=None, **kwargs):
         if not 0 <= stddev < float("inf"):
             raise ValueError(f"stddev must be finite and at least 0. Received: stddev={stddev}")

@@ -32,6 +32,8 @@ class KSparse(keras.layers.Layer):
         [[3.0, 0.0, 2.0]]
     """
 
+    slow_in_xla = True  # which sorts slowly on a processor
+
     def __init__(self, k, alpha=1.0, **kwargs):
         if not (k >= 1 and k % 1 == 0):
             raise ValueError(f"k must be a whole number of at least 1. Received: k={k}")

@@ -52,7 +52,7 @@ class CheckedModel(keras.Model):
                 a tenth of an epoch and no fewer than 50 for rows in memory, and 1 for others, and
                 where a callback that is not of Keras or kerasae looks at the batches.
             jit_compile: Whether XLA compiles the steps; by default, on TensorFlow and a processor,
-                where `fit` takes a thousand steps or more.
+                where `fit` takes a thousand steps or more and no layer is slow in it.
             **kwargs: Other arguments of `keras.Model.compile`.
 
         Raises:

@@ -60,7 +60,7 @@ class Loops:
 
     def train(self, rows, epochs):
         """What stands in for Keras's `train_function` in a `fit` of that many epochs."""
-        large = rows.num_batches * epochs >= XLA_STEPS and model_supports_jit(self._model)
+        large = rows.num_batches * epochs >= XLA_STEPS and _gains_by_xla(self._model)
         # A short last batch is one step an epoch: not worth another run of the compiler.
         xla = self.automatic_jit and large and not self.xla_failed
         return self._function("train_step", rows, rows.batch_size if xla else None)
@@ -77,16 +77,22 @@ class Loops:
             key = name, jit, rows.target_is_input, ranks
             if key not in self._made:
                 step, of = getattr(self._model, name), functools.partial(_batch, key[2])
-                self._made[key] = BACKENDS[keras.backend.backend()](step, jit, of)
+                if keras.backend.backend() == "jax":
+                    make = _on_jax_by_steps if _convolves(self._model) else _on_jax
+                    self._made[key] = make(step, of)
+                else:
+                    self._made[key] = _on_tensorflow(step, of, jit)
             return self._made[key]
 
         def on_tensorflow(iterator):
+            import tensorflow as tf
+
             nonlocal size_for_xla
             for first, steps, size in rows.advance():
                 where = rows.parts, rows.order, first, steps, size
                 try:
                     logs = loop(size)(*where)
-                except _error_on_tensorflow():
+                except tf.errors.OpError:
                     if size != size_for_xla:
                         raise
                     # Some layer has an operation that XLA does not know; no step was taken.
@@ -101,6 +107,22 @@ class Loops:
             return logs, state
 
         return on_jax if keras.backend.backend() == "jax" else on_tensorflow
+
+
+def _convolves(model):
+    """Whether there are convolutions, which XLA makes slow in a loop on a processor, on JAX too."""
+    return on_processor() and any(len(weight.shape) > 2 for weight in model.trainable_weights)
+
+
+def _gains_by_xla(model):
+    """Not convolutions, a sort of all codings, and noise on all inputs: up to nine times slower."""
+    slow = (keras.layers.GaussianNoise, keras.layers.GaussianDropout)
+    layers = model._flatten_layers()
+    return (
+        model_supports_jit(model)
+        and not _convolves(model)
+        and not any(isinstance(one, slow) or getattr(one, "slow_in_xla", False) for one in layers)
+    )
 
 
 def _looks_at_batches(callback):
@@ -120,13 +142,7 @@ def _batch(target_is_input, parts):
     return keras.utils.pack_x_y_sample_weight(x, x if target_is_input else y, sample_weight)
 
 
-def _error_on_tensorflow():
-    import tensorflow as tf
-
-    return tf.errors.OpError
-
-
-def _on_tensorflow(step, jit_compile, batch_of):
+def _on_tensorflow(step, batch_of, jit_compile):
     import tensorflow as tf
 
     # Fits on other numbers of rows take the same loop, but those that XLA compiles for each.
@@ -156,29 +172,49 @@ def _on_tensorflow(step, jit_compile, batch_of):
     return call
 
 
-def _on_jax(step, _, batch_of):
+def _on_jax(step, batch_of):
+    import jax
+
+    one = _step_on_jax(step, batch_of)
+
+    @functools.partial(jax.jit, donate_argnums=0, static_argnames="size")
+    def loop(state, parts, order, *, first, steps, size):
+        def body(i, carry):
+            return one(carry[0], parts, order, first + i * size, size)
+
+        _, logs = jax.eval_shape(lambda: one(state, parts, order, first, size))
+        logs = jax.tree.map(lambda spec: jax.numpy.zeros(spec.shape, spec.dtype), logs)
+        return jax.lax.fori_loop(0, steps, body, (state, logs))
+
+    return loop
+
+
+def _on_jax_by_steps(step, batch_of):
+    import jax
+
+    one = jax.jit(_step_on_jax(step, batch_of), donate_argnums=0, static_argnums=4)
+
+    def call(state, parts, order, *, first, steps, size):
+        for row in range(first, first + steps * size, size):
+            state, logs = one(state, parts, order, row, size)
+        return state, logs
+
+    return call
+
+
+def _step_on_jax(step, batch_of):
     import jax
 
     # Of a function that is new: JAX would know one that it has compiled before, constants and all.
     step = jax.jit(lambda state, data, step=step: step(state, data))
 
-    @functools.partial(jax.jit, donate_argnums=0, static_argnames="size")
-    def loop(state, parts, order, *, first, steps, size):
-        def batch(i):
-            index = jax.lax.dynamic_slice_in_dim(order, first + i * size, size)
-            take = functools.partial(jax.numpy.take, indices=index, axis=0, mode="clip")
-            return batch_of(jax.tree.map(take, parts))
+    def one(state, parts, order, row, size):
+        index = jax.lax.dynamic_slice_in_dim(order, row, size)
+        take = functools.partial(jax.numpy.take, indices=index, axis=0, mode="clip")
+        logs, new_state = step(state, batch_of(jax.tree.map(take, parts)))
+        return jax.tree.unflatten(jax.tree.structure(state), jax.tree.leaves(new_state)), logs
 
-        def body(i, carry):
-            logs, new_state = step(carry[0], batch(i))
-            return jax.tree.unflatten(structure, jax.tree.leaves(new_state)), logs
-
-        structure = jax.tree.structure(state)
-        logs, _ = jax.eval_shape(step, state, batch(0))
-        logs = jax.tree.map(lambda spec: jax.numpy.zeros(spec.shape, spec.dtype), logs)
-        return jax.lax.fori_loop(0, steps, body, (state, logs))
-
-    return loop
+    return one
 
 
 def in_place(array):
@@ -197,13 +233,14 @@ def on_processor():
     return all(device.startswith("cpu") for device in keras.distribution.list_devices())
 
 
-BACKENDS = {"tensorflow": _on_tensorflow, "jax": _on_jax}
-
-
 def on_one_device(model):
     """Whether a model trains on one device that these loops can be compiled for."""
     backend = keras.backend.backend()
-    if backend not in BACKENDS or model.run_eagerly or keras.distribution.distribution():
+    if (
+        backend not in ("tensorflow", "jax")
+        or model.run_eagerly
+        or keras.distribution.distribution()
+    ):
         return False
     if backend == "jax":
         return model.jit_compile

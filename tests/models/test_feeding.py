@@ -442,6 +442,55 @@ def test_what_xla_cannot_compile_is_trained_without_it(digits, monkeypatch):
     assert int(made.optimizer.iterations) == 12
 
 
+GAINS = {
+    "stacked": (lambda: kerasae.stacked_autoencoder(64, (10,)), True),
+    "salt and pepper": (
+        lambda: kerasae.denoising_autoencoder(64, 10, corruption=kerasae.SaltPepperDropout(0.3)),
+        True,
+    ),
+    "variational": (lambda: kerasae.variational_autoencoder(64, 10), True),
+    "wide variational": (lambda: kerasae.variational_autoencoder(64, 60), False),
+    "convolutional": (lambda: kerasae.convolutional_autoencoder((8, 8, 1), (4, 8, 10)), False),
+    "k-sparse": (lambda: kerasae.k_sparse_autoencoder(64, 10, k=3), False),
+    "noisy": (lambda: kerasae.denoising_autoencoder(64, 10), False),
+    "Keras's noise": (
+        lambda: kerasae.denoising_autoencoder(64, 10, corruption=keras.layers.GaussianNoise(0.1)),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GAINS)
+def test_long_fits_take_xla_where_it_pays(name, monkeypatch):
+    monkeypatch.setattr(loops, "XLA_STEPS", 4)
+    build, gains = GAINS[name]
+    made, jits = build(), []
+    made.compile()
+    real = loops._on_tensorflow
+    monkeypatch.setattr(loops, "_on_tensorflow", lambda *a: jits.append(a[-1]) or real(*a))
+    monkeypatch.setattr(loops, "_on_jax", lambda *a: pytest.skip("of TensorFlow"))
+    monkeypatch.setattr(loops, "_on_jax_by_steps", lambda *a: pytest.skip("of TensorFlow"))
+    x = np.random.default_rng(0).uniform(size=(20, *made.row_shape)).astype("float32")
+    made.fit(x, batch_size=10, verbose=0)  # 2 steps
+    made.fit(x, batch_size=10, epochs=2, verbose=0)  # 4
+    assert jits == [False, True] if gains else [False]
+
+
+def test_convolutions_train_as_when_keras_feeds(digits, keras_feeds):
+    x = digits[:90].reshape(-1, 8, 8, 1)
+
+    def run():
+        keras.utils.set_random_seed(3)
+        made = kerasae.convolutional_autoencoder((8, 8, 1), (4, 8, 10))
+        made.compile(keras.optimizers.SGD(0.1))
+        history = made.fit(x, validation_data=x[:40], epochs=2, shuffle=False, verbose=0).history
+        return made.get_weights(), list(history.values())
+
+    for ours, theirs in zip(run(), keras_feeds(run), strict=True):
+        for got, wanted in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
+
+
 @on_tensorflow
 def test_fits_on_other_numbers_of_rows_are_not_traced_anew(digits):
     made, traced = model(), []

@@ -1,102 +1,21 @@
-"""Rows that lie on the device while a model is trained on them."""
+"""Loops over rows on the device, in the place of Keras's functions while a `fit` lasts."""
 
 import contextlib
 import functools
-import itertools
-import math
 import random
 
 import keras
 import numpy as np
-from keras import ops
 from keras.src.trainers.data_adapters.array_slicing import train_validation_split
-from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
-from kerasae.models.loops import each, in_place, on_one_device, on_processor
+from kerasae.models.loops import on_one_device, on_processor
+from kerasae.models.rows import ResidentRows
 
 # Bytes of rows that are put on an accelerator, whose memory the model needs, too.
 DEVICE_BYTES = 2**31
 PARTS = "x", "y", "sample_weight"
 FUNCTIONS = "steps_per_execution", "train_function", "test_function"
 NO_TARGETS = {"y": None, "sample_weight": None}
-
-
-class ResidentRows(DataAdapter):
-    """Rows on the device, in an order that is drawn anew for each epoch.
-
-    Keras counts the steps of an epoch by it and calls its callbacks; what Keras iterates over is
-    always the first row, of which it may build metrics. The rows themselves go into `Loops`.
-
-    Args:
-        parts: Rows, targets and sample weights, arrays of equal length or None; targets that are
-            the rows themselves take no room.
-        batch_size: Rows a step; the last step has what is left.
-        steps_per_execution: Steps that `advance` moves on by.
-        shuffle: As in `fit`.
-    """
-
-    def __init__(self, parts, batch_size, steps_per_execution, shuffle=False):
-        self._rows = len(parts[0])
-        self._batch_size = batch_size
-        self._steps_per_execution = steps_per_execution
-        self._shuffle = shuffle
-        x, y, weights = parts
-        self.target_is_input = y is x
-        if weights is not None:
-            weights = np.asarray(weights, keras.config.floatx())
-        self._example = each(lambda part: part[:1], (x, y, weights))
-        self.parts = each(_on_device, (x, None if y is x else y, weights))
-
-    def get_tf_dataset(self):
-        return itertools.repeat(self._example)
-
-    get_jax_iterator = get_tf_dataset
-
-    @property
-    def num_batches(self):
-        return math.ceil(self._rows / self._batch_size)
-
-    @property
-    def batch_size(self):
-        return self._batch_size
-
-    @property
-    def has_partial_batch(self):
-        return self.partial_batch_size is not None
-
-    @property
-    def partial_batch_size(self):
-        return self._rows % self._batch_size or None
-
-    def on_epoch_begin(self):
-        self._next, self._order = 0, None
-
-    @property
-    def order(self):
-        """Indices of the rows in this epoch, drawn when first asked for: Keras may only look."""
-        if self._order is None:
-            self._order = ops.convert_to_tensor(self._draw())
-        return self._order
-
-    def _draw(self):
-        order = np.arange(self._rows, dtype="int32")
-        if self._shuffle:
-            # By Python's generator, which `AtomicBackup` keeps: a run goes on in the order it had.
-            rng = np.random.default_rng(random.getrandbits(63))
-            by = self._batch_size if self._shuffle == "batch" else self._rows
-            for first in range(0, self._rows, by):
-                rng.shuffle(order[first : first + by])
-        return order
-
-    def advance(self):
-        """Yields first row, steps and rows a step of the loops of one execution."""
-        last = min(self._next + self._steps_per_execution, self.num_batches)
-        full = min(last, self._rows // self._batch_size)
-        if full > self._next:
-            yield self._next * self._batch_size, full - self._next, self._batch_size
-        if last > full:
-            yield full * self._batch_size, 1, self.partial_batch_size
-        self._next = last
 
 
 @contextlib.contextmanager
@@ -123,7 +42,7 @@ def resident_fit(model, arguments):
     with _replacing(model):
         steps = model.loops.steps(len(parts[0]), size, arguments.get("callbacks"))
         model.steps_per_execution = steps
-        rows = ResidentRows(parts, size, steps, shuffle)
+        rows = ResidentRows(parts, size, steps, shuffle, lambda: int(model.optimizer.iterations))
         model.train_function = model.loops.train(rows, arguments.get("epochs", 1))
         given = dict(zip(PARTS, validation, strict=False))
         if _applies(model, {**given, "steps": arguments.get("validation_steps")}):
@@ -131,6 +50,7 @@ def resident_fit(model, arguments):
             validation = ResidentRows(_parts(given), size, steps)
         changed = {"x": rows, "validation_data": validation or None, "validation_split": 0.0}
         yield {**arguments, **NO_TARGETS, **changed}
+    random.getrandbits(63)  # so that the next fit has other orders
 
 
 @contextlib.contextmanager
@@ -178,19 +98,6 @@ def in_callbacks(method):
             return method(model, *args, **kwargs)
 
     return call
-
-
-def _on_device(rows):
-    """A tensor with a copy of an array's rows."""
-    if rows.dtype not in ("float32", "uint8") or not on_processor():
-        return ops.convert_to_tensor(rows)
-    # The backends would copy them twice, the second time to where their products want them, at a
-    # multiple of 64 bytes. Here they are there from the start.
-    room = np.empty(rows.nbytes + 64, "uint8")
-    start = -room.ctypes.data % 64
-    copy = room[start : start + rows.nbytes].view(rows.dtype).reshape(rows.shape)
-    copy[...] = rows
-    return in_place(copy)
 
 
 def _parts(arguments):

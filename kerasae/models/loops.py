@@ -205,9 +205,6 @@ def _on_jax_by_steps(step, batch_of):
 def _step_on_jax(step, batch_of):
     import jax
 
-    # Of a function that is new: JAX would know one that it has compiled before, constants and all.
-    step = jax.jit(lambda state, data, step=step: step(state, data))
-
     def one(state, parts, order, row, size):
         index = jax.lax.dynamic_slice_in_dim(order, row, size)
         take = functools.partial(jax.numpy.take, indices=index, axis=0, mode="clip")

@@ -1,7 +1,9 @@
 """What `fit` puts in the place of Keras's functions stays out of the way of everything else."""
 
 import functools
+import gc
 import random
+import weakref
 
 import keras
 import numpy as np
@@ -440,6 +442,16 @@ def test_what_xla_cannot_compile_is_trained_without_it(digits, monkeypatch):
     assert made.loops.xla_failed
     assert history[2] < history[0]
     assert int(made.optimizer.iterations) == 12
+
+
+def test_a_model_is_freed_after_its_fits(digits):
+    made = model()
+    made.fit(digits[:100], validation_data=digits[:50], verbose=0)
+    made.predict(digits[:10], verbose=0)
+    left = weakref.ref(made)
+    del made
+    gc.collect()
+    assert left() is None
 
 
 GAINS = {

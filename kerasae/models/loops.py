@@ -111,7 +111,8 @@ class Loops:
 
 def _convolves(model):
     """Whether there are convolutions, which XLA makes slow in a loop on a processor, on JAX too."""
-    return on_processor() and any(len(weight.shape) > 2 for weight in model.trainable_weights)
+    weights = (*model.encoder.weights, *model.decoder.weights)
+    return on_processor() and any(len(weight.shape) > 2 for weight in weights)
 
 
 def _gains_by_xla(model):

@@ -29,6 +29,17 @@ def load_rows(kind="float32", rows=None):
     return np.divide(x, np.float32(255), out=np.empty(x.shape, "float32"))
 
 
+def race(functions, repeats):
+    """First seconds and the others' of each function, all of them taking turns."""
+    seconds = {key: [] for key in functions}
+    for _ in range(repeats + 1):
+        for key, function in functions.items():
+            started = time.perf_counter()
+            function()
+            seconds[key].append(time.perf_counter() - started)
+    return {key: (values[0], values[1:]) for key, values in seconds.items()}
+
+
 def widths(half):
     """The widths of all layers, the rows' own first and last."""
     return [784, *half, *half[-2::-1], 784]

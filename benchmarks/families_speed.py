@@ -10,14 +10,14 @@ on a processor: `slow_in_xla` of a layer, and convolutions.
 
 import os
 import statistics
-import time
 from contextlib import ExitStack
+from functools import partial
 from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
-from contenders import load_rows
+from contenders import load_rows, race
 
 import kerasae
 from kerasae.models import loops, resident
@@ -51,30 +51,25 @@ WAYS = {
 }
 
 
-def seconds_of_fit(model, x, way):
+def fit(model, x, way):
     with ExitStack() as stack:
         for (module, name), value in WAYS[way].items():
             stack.enter_context(mock.patch.object(module, name, value))
-        started = time.perf_counter()
         model.fit(x, batch_size=128, epochs=EPOCHS, verbose=0)
-        return time.perf_counter() - started
 
 
 def main():
     rows = load_rows(rows=ROWS)
     print(f"{keras.backend.backend()}: seconds an epoch, in brackets the first fit of {EPOCHS}")
     for family, build in FAMILIES.items():
-        models = {way: build() for way in WAYS}
-        for model in models.values():
+        fits = {}
+        for way in WAYS:
+            model = build()
             model.compile()
-        found = {way: [] for way in WAYS}
-        for _ in range(REPEATS + 1):
-            for way, model in models.items():
-                x = rows.reshape(-1, *model.row_shape)
-                found[way].append(seconds_of_fit(model, x, way))
+            fits[way] = partial(fit, model, rows.reshape(-1, *model.row_shape), way)
         text = (
             f"{way} {statistics.median(others) / EPOCHS:.3f} ({first:.1f})"
-            for way, (first, *others) in found.items()
+            for way, (first, others) in race(fits, REPEATS).items()
         )
         print(f"{family:28}" + "   ".join(text), flush=True)
 

@@ -10,14 +10,13 @@ very first one, which compiles, is told apart. KERAS_BACKEND chooses the backend
 import argparse
 import os
 import statistics
-import time
 from itertools import pairwise
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-from contenders import load_rows, widths
+from contenders import load_rows, race, widths
 from keras import ops
 from rich.console import Console
 from rich.table import Table
@@ -67,17 +66,6 @@ def contenders(half, x, batch_size):
         "predict": ("all layers", lambda: model.predict(x, verbose=0, **size)),
     }
     return numpy_of, backend_of, answers
-
-
-def race(functions, repeats):
-    """First seconds and the others' of each function, all of them taking turns."""
-    seconds = {key: [] for key in functions}
-    for _ in range(repeats + 1):
-        for key, function in functions.items():
-            started = time.perf_counter()
-            function()
-            seconds[key].append(time.perf_counter() - started)
-    return {key: (values[0], values[1:]) for key, values in seconds.items()}
 
 
 def main():

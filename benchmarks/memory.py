@@ -14,11 +14,11 @@ import random
 import statistics
 import subprocess
 import sys
-import time
+from functools import partial
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from contenders import load_rows, megabytes
+from contenders import load_rows, megabytes, race
 
 BATCH, EPOCHS, REPEATS = 128, 3, 5
 KINDS = "float32", "uint8"
@@ -45,15 +45,9 @@ def peak(kind, rows):
 
 def seconds():
     """Seconds of a fit of each kind, in turns; the first is not counted."""
-    rows = {kind: load_rows(kind) for kind in KINDS}
-    models = {kind: build(kind) for kind in KINDS}
-    found = {kind: [] for kind in KINDS}
-    for _ in range(REPEATS + 1):
-        for kind in KINDS:
-            started = time.perf_counter()
-            models[kind].fit(rows[kind], batch_size=BATCH, epochs=EPOCHS, verbose=0)
-            found[kind].append(time.perf_counter() - started)
-    return {kind: values[1:] for kind, values in found.items()}
+    options = {"batch_size": BATCH, "epochs": EPOCHS, "verbose": 0}
+    fits = {kind: partial(build(kind).fit, load_rows(kind), **options) for kind in KINDS}
+    return {kind: others for kind, (_, others) in race(fits, REPEATS).items()}
 
 
 def main():

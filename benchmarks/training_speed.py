@@ -7,9 +7,10 @@ All train a mirrored stack, tanh within and linear at the end, from Glorot's ker
 mean squared error, on 60,000 rows of pixels / 255 in float32, shuffled, the short batch too; each in a
 process of its own (`contenders.py`), in turns. A turn is one `fit`, or one loop, of one epoch more than
 --epochs, by default of 1000 steps in all, and its first epoch is not counted: what a call of `fit` costs
-once is told apart. The very first turn warms up. The products are NumPy's, of the forward pass and of both gradients. "First epoch" is what the
-very first one cost more than the median, compilation and all; "a call", what a later turn cost beside its
-epochs; "MB before", the most memory before the first. What it found is in `README.md` beside.
+once is told apart. The very first turn warms up. The products are NumPy's, of the forward pass and of both
+gradients. "First epoch" is what the very first one cost more than the median, compilation and all; "a call",
+what a later turn cost beside its epochs; "MB before", the most memory before the first. What it found is in
+`README.md` beside.
 
 With --h2o EPOCHS, also H2O's autoencoder, which needs Java and `pip install -e '.[h2o]'`: seconds to
 its own error, by its own optimizer, ADADELTA, on batches of one row.

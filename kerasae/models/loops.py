@@ -60,9 +60,9 @@ class Loops:
 
     def train(self, rows, epochs):
         """What stands in for Keras's `train_function` in a `fit` of that many epochs."""
-        large = rows.num_batches * epochs >= XLA_STEPS and _gains_by_xla(self._model)
+        long = self.automatic_jit and rows.num_batches * epochs >= XLA_STEPS
+        xla = long and not self.xla_failed and _gains_by_xla(self._model)
         # A short last batch is one step an epoch: not worth another run of the compiler.
-        xla = self.automatic_jit and large and not self.xla_failed
         return self._function("train_step", rows, rows.batch_size if xla else None)
 
     def test(self, rows):
@@ -76,7 +76,8 @@ class Loops:
             jit = self._model.jit_compile or size == size_for_xla
             key = name, jit, rows.target_is_input, ranks
             if key not in self._made:
-                step, of = getattr(self._model, name), functools.partial(_batch, key[2])
+                step = getattr(self._model, name)
+                of = functools.partial(_batch, rows.target_is_input)
                 if keras.backend.backend() == "jax":
                     make = _on_jax_by_steps if _convolves(self._model) else _on_jax
                     self._made[key] = make(step, of)

@@ -33,8 +33,7 @@ class ResidentRows(DataAdapter):
         self._steps_per_execution = steps_per_execution
         self._shuffle = shuffle
         self._progress = progress
-        self._seed = self._order = self._at = None
-        self._again = 0
+        self._seed = self._order = None
         x, y, weights = parts
         self.target_is_input = y is x
         if weights is not None:

@@ -1,5 +1,6 @@
 """What the tests of training share."""
 
+import keras
 import pytest
 
 from kerasae.models import resident
@@ -15,3 +16,16 @@ def keras_feeds(monkeypatch):
             return function()
 
     return run
+
+
+@pytest.fixture
+def ends_of():
+    """Makes a callback that keeps, as `ends`, the batches after which it is called."""
+
+    def make(of):
+        callback, ends = keras.callbacks.Callback(), []
+        setattr(callback, f"on_{of}_batch_end", lambda batch, logs=None: ends.append(batch))
+        callback.ends = ends
+        return callback
+
+    return make

@@ -14,10 +14,6 @@ import kerasae
 from kerasae.callbacks import AtomicBackup
 from kerasae.models import loops, resident
 
-on_tensorflow = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="of what TensorFlow compiles"
-)
-
 
 def model(**compiled):
     keras.utils.set_random_seed(3)
@@ -180,7 +176,7 @@ FREEZINGS = {
 }
 
 
-@on_tensorflow  # on JAX, Keras itself cannot go on
+@pytest.mark.tensorflow  # on JAX, Keras itself cannot go on
 @pytest.mark.parametrize("how", FREEZINGS)
 def test_a_callback_compiles_anew(digits, how):
     made = model(optimizer=keras.optimizers.SGD(0.1))
@@ -197,7 +193,7 @@ def test_a_callback_compiles_anew(digits, how):
     assert_as_before(made, digits[:90])
 
 
-@on_tensorflow
+@pytest.mark.tensorflow
 def test_a_callback_makes_the_function_anew(digits, keras_feeds):
     def freeze(made):
         made.encoder.trainable = False
@@ -290,12 +286,17 @@ def test_what_was_compiled_before_an_adapted_scaler_is_forgotten(digits):
     np.testing.assert_allclose(made.decode(made.encode(x)), after, atol=1e-5)
 
 
+def scaled_to(x):
+    scaler = kerasae.RangeScaling()
+    scaler.adapt(x)
+    made = kerasae.stacked_autoencoder((64,), (10,), scaler=scaler)
+    made.compile(keras.optimizers.SGD(0.1))
+    return made
+
+
 def test_loaded_weights_bring_their_scaler_and_calibration(digits, tmp_path):
     def made(x):
-        scaler = kerasae.RangeScaling()
-        scaler.adapt(x)
-        made = kerasae.stacked_autoencoder((64,), (10,), scaler=scaler)
-        made.compile()
+        made = scaled_to(x)
         made.fit(x, verbose=0)
         kerasae.anomaly.calibrate(made, x)
         return made
@@ -318,15 +319,8 @@ def test_loaded_weights_bring_their_scaler_and_calibration(digits, tmp_path):
 
 @pytest.mark.parametrize("fed", [lambda x: x, dataset], ids=["rows", "dataset"])
 def test_training_goes_on_with_the_loaded_scaler(digits, tmp_path, fed):
-    def made(x):
-        scaler = kerasae.RangeScaling()
-        scaler.adapt(x)
-        made = kerasae.stacked_autoencoder((64,), (10,), scaler=scaler)
-        made.compile(keras.optimizers.SGD(0.1))
-        return made
-
     x = digits[:96]
-    first, second = made(x), made(3 * x + 1)
+    first, second = scaled_to(x), scaled_to(3 * x + 1)
     first.fit(fed(x), verbose=0, shuffle=False)
     second.save_weights(tmp_path / "second.weights.h5")
     first.load_weights(tmp_path / "second.weights.h5")
@@ -422,7 +416,7 @@ def test_a_backup_goes_on_in_the_order_it_had(digits, tmp_path):
         np.testing.assert_array_equal(got, wanted)
 
 
-@on_tensorflow
+@pytest.mark.tensorflow
 def test_what_xla_cannot_compile_is_trained_without_it(digits, monkeypatch):
     import tensorflow as tf
 
@@ -503,7 +497,7 @@ def test_convolutions_train_as_when_keras_feeds(digits, keras_feeds):
             np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
 
 
-@on_tensorflow
+@pytest.mark.tensorflow
 def test_fits_on_other_numbers_of_rows_are_not_traced_anew(digits):
     made, traced = model(), []
     step = made.train_step
@@ -516,19 +510,8 @@ def test_fits_on_other_numbers_of_rows_are_not_traced_anew(digits):
     assert len(traced) == before
 
 
-class TestBatches(keras.callbacks.Callback):
-    __test__ = False
-
-    def __init__(self):
-        super().__init__()
-        self.ends = []
-
-    def on_test_batch_end(self, batch, logs=None):
-        self.ends.append(batch)
-
-
-def test_a_callback_sees_every_batch_of_a_test(digits):
-    seen, made = TestBatches(), model()
+def test_a_callback_sees_every_batch_of_a_test(digits, ends_of):
+    seen, made = ends_of("test"), model()
     made.evaluate(digits[:100], verbose=0, callbacks=[seen])
     assert seen.ends == [0, 1, 2, 3]
     made.fit(digits[:50], validation_data=digits[:60], verbose=0, callbacks=[seen])

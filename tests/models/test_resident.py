@@ -78,17 +78,8 @@ def test_each_epoch_has_an_order_of_its_own(digits):
     assert len(set(map(tuple, orders))) == 3
 
 
-class Batches(keras.callbacks.Callback):
-    def __init__(self):
-        super().__init__()
-        self.ends = []
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.ends.append(batch)
-
-
-def test_a_callback_of_ones_own_sees_every_batch(digits):
-    seen = Batches()
+def test_a_callback_of_ones_own_sees_every_batch(digits, ends_of):
+    seen = ends_of("train")
     model().fit(digits[:205], batch_size=50, verbose=0, callbacks=[seen])
     assert seen.ends == [0, 1, 2, 3, 4]
 
@@ -103,15 +94,15 @@ def test_other_fits_take_many_steps_an_execution(digits, monkeypatch, callbacks)
     assert kept[0][2] == 50
 
 
-def test_a_callback_in_a_list_of_callbacks_sees_every_batch(digits):
-    seen, made = Batches(), model()
+def test_a_callback_in_a_list_of_callbacks_sees_every_batch(digits, ends_of):
+    seen, made = ends_of("train"), model()
     callbacks = keras.callbacks.CallbackList([seen], add_history=True, model=made)
     made.fit(digits[:205], batch_size=50, verbose=0, callbacks=callbacks)
     assert seen.ends == [0, 1, 2, 3, 4]
 
 
-def test_what_compile_is_given_wins(digits):
-    seen, made = Batches(), model(steps_per_execution=2, jit_compile=False)
+def test_what_compile_is_given_wins(digits, ends_of):
+    seen, made = ends_of("train"), model(steps_per_execution=2, jit_compile=False)
     made.fit(digits[:205], batch_size=50, verbose=0, callbacks=[seen])
     assert seen.ends == [1, 3, 5]
     assert made.steps_per_execution == 2

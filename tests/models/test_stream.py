@@ -82,19 +82,10 @@ def test_progress_is_shown_where_it_is_asked_for(model, capsys):
     assert not capsys.readouterr().out
 
 
-class Seen(keras.callbacks.Callback):
-    def __init__(self):
-        super().__init__()
-        self.batches = []
-
-    def on_predict_batch_end(self, batch, logs=None):
-        self.batches.append(batch)
-
-
-def test_callbacks_of_predict_are_called(model):
-    seen = Seen()
+def test_callbacks_of_predict_are_called(model, ends_of):
+    seen = ends_of("predict")
     model.predict(ROWS, batch_size=5, verbose=0, callbacks=[seen])
-    assert seen.batches == [0, 1, 2, 3, 4]
+    assert seen.ends == [0, 1, 2, 3, 4]
 
 
 def test_predict_asks_for_a_count(model):

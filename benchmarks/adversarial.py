@@ -35,7 +35,7 @@ def train(x, settings):
     model = kerasae.adversarial_autoencoder(
         784,
         (1000, 1000, 8),
-        prior=kerasae.GaussianPrior(8, stddev=5.0),
+        prior=kerasae.layers.GaussianPrior(8, stddev=5.0),
         discriminator_units=(1000, 1000),
         beta=settings.beta,
         output_activation="sigmoid",
@@ -65,10 +65,10 @@ def main():
     if settings.picture:
         kerasae.plots.images(samples[:50], (28, 28)).savefig(settings.picture, dpi=120)
     held_out = x[50_000:51_000]
-    scores = {w: kerasae.parzen_log_likelihood(samples, held_out, w).mean() for w in WIDTHS}
+    scores = {w: kerasae.methods.parzen_log_likelihood(samples, held_out, w).mean() for w in WIDTHS}
     width = max(scores, key=scores.get)
-    likelihood = kerasae.parzen_log_likelihood(samples, x_test, width)
-    rows = kerasae.parzen_log_likelihood(x[:10_000], x_test, width).mean()
+    likelihood = kerasae.methods.parzen_log_likelihood(samples, x_test, width)
+    rows = kerasae.methods.parzen_log_likelihood(x[:10_000], x_test, width).mean()
     error = model.reconstruction_error(x_test).mean()
     codings = model.encode(x_test)
     print(

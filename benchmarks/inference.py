@@ -46,7 +46,7 @@ def backend_products(model, kernels, x, batch_size):
             rows = ops.matmul(rows, kernel)
         return rows
 
-    return lambda: model.streams.run(f"{len(kernels)}", multiply, x, batch_size=batch_size)
+    return lambda: model._streams.run(f"{len(kernels)}", multiply, x, batch_size=batch_size)
 
 
 def contenders(half, x, batch_size):

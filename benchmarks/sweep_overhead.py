@@ -21,9 +21,9 @@ import keras
 import numpy as np
 
 import kerasae
-from kerasae.door import parse_layout
 from kerasae.tuning import search
 from kerasae.tuning.results import trial_folders
+from kerasae.validation import parse_layout
 
 LAYOUTS = ["50", "100", "100-50-100", "300-100-300"]
 EPOCHS, BATCH_SIZE = 10, 128

@@ -1,119 +1,137 @@
-"""The plan of the house, held: which module may import which."""
+"""The layout, held: which package may import which, and no circles."""
 
 import ast
+import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "kerasae"
-# Installed as kerasae.tuning.
-TUNING = PACKAGE.parent / "tuning"
-MODULES = sorted([*PACKAGE.rglob("*.py"), *TUNING.rglob("*.py")])
+import kerasae
 
-# What each part may import besides the standard library and itself; a trailing * for all of it.
-LIBRARIES = {"numpy", "keras", "matplotlib"}
-LEAVES = {"kerasae.door", "kerasae._version", "kerasae.layers*"}
-ALLOWED = {
-    "kerasae": {"kerasae*"},
-    "kerasae._version": set(),
-    "kerasae.door": {"numpy"},
-    "kerasae.files": {"numpy", "pyarrow", "kerasae.door"},
-    "kerasae.datasets": {"numpy", "keras", "sklearn", "kerasae.door", "kerasae.files", "kerasae"},
-    "kerasae.layers": {"numpy", "keras"},
-    "kerasae.losses": {"keras"},
-    "kerasae.models": {"numpy", "keras", *LEAVES, "kerasae"},
-    "kerasae.models.loops": {"keras", "tensorflow", "jax"},
-    "kerasae.models.zoo": {"keras", *LEAVES, "kerasae.losses", "kerasae.models*"},
-    "kerasae.generation": {"numpy", "keras", *LEAVES},
-    "kerasae.features": {*LIBRARIES, *LEAVES},
-    "kerasae.anomaly": {*LIBRARIES, *LEAVES, "sklearn"},
-    "kerasae.pretraining": {*LIBRARIES, *LEAVES, "kerasae.models"},
-    "kerasae.robust": {*LIBRARIES, *LEAVES},
-    "kerasae.supervised": {*LIBRARIES, *LEAVES},
-    "kerasae.callbacks": {
-        *LIBRARIES,
-        *LEAVES,
-        "tensorflow",
-        "kerasae",
-        "kerasae.features",
-        "kerasae.plots",
-    },
-    "kerasae.plots": {"numpy", "matplotlib"},
-    "kerasae.publishing": {"kerasae.door"},
-    "kerasae.deployment": {"kerasae.publishing"},
-    "kerasae.export": {
-        *LIBRARIES,
-        *LEAVES,
-        *("tensorflow", "tensorflow_serving", "kerasae.features", "kerasae.publishing"),
-    },
-    "kerasae.portable": {"numpy", "keras", "tensorflow", "kerasae.export"},
-    "kerasae.runtimes": {
-        *("keras", "tensorflow", "tf2onnx", "onnx"),
-        *("kerasae.export", "kerasae.portable", "kerasae.publishing"),
-    },
-    "kerasae.loading": {
-        *LIBRARIES,
-        *("kerasae.export", "kerasae.models", "kerasae.publishing"),
-    },
-    "kerasae.commands": {*LIBRARIES, "pyarrow", "rich", "sklearn", "kerasae*"},
-    "kerasae.chapter": {*LIBRARIES, "rich", "sklearn", "kerasae*"},
-    "kerasae.chapter.command": {"typer", "kerasae.cli", "kerasae.door", "kerasae.chapter.run"},
-    "kerasae.serving": {
-        *("numpy", "tensorflow", "google", "grpc", "starlette", "tensorflow_serving", "uvicorn"),
-        "kerasae.serving*",
-    },
-    "kerasae.cli_serve": {"typer", "tensorflow", "kerasae.cli", "kerasae.serving*"},
-    "kerasae.cli_using": {"typer", "kerasae.cli", "kerasae.commands", "kerasae.door"},
-    "kerasae.cli_tune": {"typer", "kerasae.cli", "kerasae.door", "kerasae.tuning*"},
-    "tuning": {*LIBRARIES, "keras_tuner", "grpc", "rich", "kerasae*"},
-    "tuning.hparams": {"tensorflow", "tensorboard"},
-    "kerasae.cli": {
-        *("typer", "rich", "keras", "kerasae.door"),
-        *("kerasae.commands", "kerasae.chapter.command"),
-        *("kerasae.cli_serve", "kerasae.cli_tune", "kerasae.cli_using"),
-    },
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "kerasae"
+PATHS = sorted(PACKAGE.rglob("*.py"))
+
+# Each package may import those of the lines above it.
+ORDER = [
+    {"kerasae._version", "kerasae._registration", "kerasae.atomic", "kerasae.validation"},
+    {"kerasae.datasets", "kerasae.layers", "kerasae.plots", "kerasae.serving"},
+    {"kerasae.anomaly.calibration"},  # a layer, which every model holds
+    {"kerasae.models"},
+    {"kerasae.anomaly", "kerasae.methods"},
+    {"kerasae.callbacks", "kerasae.export"},
+    {"kerasae.tuning"},
+    {"kerasae.chapter"},
+    {"kerasae.cli"},
+    {"kerasae"},
+]
+# Where packages that not everybody has may be imported. The core goes without all of them.
+PLACES = {
+    "tensorflow": {"callbacks", "cli.serve", "export", "models.loops", "serving", "tuning.hparams"},
+    "tensorflow_serving": {"export", "serving"},
+    "jax": {"models.loops"},
+    "keras_tuner": {"tuning"},
+    "tensorboard": {"tuning.hparams"},
+    "grpc": {"serving", "tuning.workers"},
+    "google": {"serving"},
+    "starlette": {"serving"},
+    "uvicorn": {"serving"},
+    "tf2onnx": {"export.onnx"},
+    "onnx": {"export.onnx"},
+    "typer": {"cli"},
+    "rich": {"chapter", "cli", "tuning"},
+    "pyarrow": {"cli", "datasets.files"},
+    "sklearn": {"anomaly.scores", "chapter", "cli", "datasets.data"},
+    "matplotlib": {"chapter.result", "export.publish", "plots"},
+    "lazy_loader": {"__init__"},
+    "keras": {"*"},
+    "numpy": {"*"},
 }
-STANDARD = __import__("sys").stdlib_module_names
 
 
-def module_name(path):
-    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(
-        ".__init__"
-    )
+def name_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+MODULES = {name_of(path): path for path in PATHS}
 
 
 def imports(path):
+    """The modules that a file imports; of kerasae, those that its names come from."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"relative import in {path}"
-            yield node.module
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                if full in MODULES:
+                    yield full
+                elif node.module == "kerasae":
+                    yield getattr(kerasae, alias.name).__module__
+                else:
+                    yield node.module
 
 
-def allowed(name, rules):
-    return any(
-        name == rule or (rule.endswith("*") and f"{name}.".startswith(rule[:-1] + "."))
-        for rule in rules
-    )
+GRAPH = {name: {i for i in imports(path) if i in MODULES} for name, path in MODULES.items()}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_imports_go_one_way(path):
-    name = module_name(path)
-    part = name if name in ALLOWED else name.rpartition(".")[0]
-    rules = ALLOWED[part] | {f"{part}*" if part.count(".") else part}
-    for imported in imports(path):
+def rank(name):
+    fitting = [
+        (len(part), i)
+        for i, parts in enumerate(ORDER)
+        for part in parts
+        if name == part or name.startswith(part + ".")
+    ]
+    return max(fitting)[1]
+
+
+def package(name):
+    return ".".join(name.split(".")[:2])
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_go_one_way(name):
+    for imported in GRAPH[name]:
+        if rank(imported) >= rank(name):
+            assert package(imported) == package(name), f"{name} imports {imported}"
+
+
+def test_there_are_no_circles():
+    try:
+        tuple(TopologicalSorter(GRAPH).static_order())
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def test_the_order_refuses_what_it_should():
+    assert rank("kerasae.layers.base") < rank("kerasae.anomaly.calibration")
+    assert rank("kerasae.anomaly.calibration") < rank("kerasae.models.autoencoder")
+    assert rank("kerasae.models.zoo.sparse") < rank("kerasae.anomaly.scores")
+    assert "kerasae.models.autoencoder" in GRAPH["kerasae.models"]
+    assert "kerasae.plots" in GRAPH["kerasae.cli.train"]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_packages_are_imported_where_they_are_the_point(name):
+    here = name.removeprefix("kerasae.") if name != "kerasae" else "__init__"
+    for imported in imports(MODULES[name]):
         top = imported.split(".")[0]
-        if top not in STANDARD:
-            asked = imported if top == "kerasae" else top
-            assert allowed(asked, rules), f"{name} imports {imported}"
+        if top == "kerasae" or top in sys.stdlib_module_names:
+            continue
+        places = PLACES[top]
+        inside = any(here == place or here.startswith(place + ".") for place in places)
+        assert "*" in places or inside, f"{name} imports {imported}"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_files_stay_short(path):
-    assert len(path.read_text().splitlines()) <= 250
+def test_sweeps_are_scripts_of_the_library():
+    for path in (ROOT / "tuning").glob("*.py"):
+        assert all(
+            name.split(".")[0] in ("kerasae", "argparse", "rich") for name in imports(path)
+        ), path
 
 
 def test_there_are_no_utils():
-    assert not [path for path in MODULES if path.stem in ("utils", "helpers", "common")]
+    assert not [name for name in MODULES if name.split(".")[-1] in ("utils", "helpers", "common")]

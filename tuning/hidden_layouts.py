@@ -1,6 +1,6 @@
 """The grid over hidden layouts of section 19.2.2 of Hands-On Machine Learning with R.
 
-kerasae tune layouts mnist --workers 2
+    python tuning/hidden_layouts.py mnist --workers 2
 
 Mean squared error on the 10,000 test digits, scaled as the book does, by (x - mean) / (max - min);
 PCA with as many codings, on the same rows, for comparison. Two cores, with other work beside:
@@ -13,27 +13,32 @@ PCA with as many codings, on the same rows, for comparison. Two cores, with othe
     50                    .01245    .01182   .01149       22.1
 
 2 min 18 s for all five from the command to its end, where the book's took over 9 minutes; 4 min 0 s
-with a single worker, which gives the same figures. A single hidden layer can do no better than PCA
+with a single worker, which gives the same errors. A single hidden layer can do no better than PCA
 (Bourlard and Kamp, 1988).
 """
 
-import sys
+import argparse
 
-from kerasae import cli
+from rich.console import Console
 
-SWEEP = {
-    "model": "stacked",
-    "space": {"layout": ["50", "100", "300-100-300", "100-50-100", "250-100-50-100-250"]},
-}
-# Mean squared error by layout.
-BOOK = {
-    "50": 0.01245,
-    "100": 0.00675,
-    "300-100-300": 0.00831,
-    "100-50-100": 0.01122,
-    "250-100-50-100-250": 0.01441,
-}
+from kerasae.tuning import search
+from kerasae.tuning.book import BOOK_SWEEPS
 
 if __name__ == "__main__":
-    sys.argv[1:1] = ["tune", "layouts"]
-    cli.main()
+    parser = argparse.ArgumentParser(description="Sweeps over the book's hidden layouts.")
+    parser.add_argument("data", nargs="?", default="mnist", help="digits, mnist or a file")
+    parser.add_argument("--workers", type=int, default=1, help="processes, which share the cores")
+    parser.add_argument("--resume", action="store_true", help="goes on with a sweep")
+    given = parser.parse_args()
+    book = BOOK_SWEEPS["layouts"]
+    search(
+        given.data,
+        book.space,
+        f"sweeps/{given.data}-layouts",
+        model=book.model,
+        scaler="range",
+        workers=given.workers,
+        resume=given.resume,
+        reference=book.mse if given.data == "mnist" else None,
+        console=Console(),
+    )

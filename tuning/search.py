@@ -1,201 +1,44 @@
-"""The general sweep: any family of the zoo, any of its arguments as hyperparameters.
+"""A general sweep: any family of the zoo, any of its arguments as hyperparameters.
 
-kerasae tune search mnist --model denoising --set layout=50,100 --set stddev=0.1,0.2,0.4
-kerasae tune search mnist --model sparse --set beta=0.0001:1 --tuner bayesian --max-trials 20
+    python tuning/search.py digits --model denoising --set layout=16,32-16-32 --set stddev=0.1,0.2
 
-`python -m tuning.search` takes the same arguments as `kerasae tune search`.
+On the digits that come with scikit-learn (two cores of an AMD EPYC), 20 epochs, `val_mse` on the
+clean test rows:
 
-Several machines share one sweep where they share its folder: start the same command on each with
-KerasTuner's variables, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT those of the chief, and
-KERASTUNER_TUNER_ID "chief" on it, and "worker0", "worker1" and so on elsewhere. A worker that died
-is started again under its own name; until then the others may wait for it.
+    PLACEHOLDER
 """
 
-import sys
-import warnings
-import zlib
-from pathlib import Path
+import argparse
 
-import keras_tuner
-import numpy as np
 from rich.console import Console
 
-from kerasae import cli
-from kerasae.commands.building import make_scaler
-from kerasae.datasets import NAMED, load
-from kerasae.door import check_count, unknown
-from kerasae.tuning import report
-from kerasae.tuning import space as spaces
+from kerasae.models import ZOO
+from kerasae.tuning import search
 from kerasae.tuning.oracle import ORACLES
-from kerasae.tuning.results import PLAN, leaderboard, read_json, trial_folders, write_json
-from kerasae.tuning.sweep import Sweep, is_worker
-from kerasae.tuning.workers import run_workers
-
-# More trials may be added to a sweep that exists; anything else would make them incomparable.
-MAY_CHANGE = {"max_trials"}
-
-
-def search(
-    data,
-    space,
-    directory,
-    *,
-    model="stacked",
-    tuner="grid",
-    max_trials=None,
-    epochs=20,
-    batch_size=None,
-    patience=None,
-    folds=None,
-    scaler="auto",
-    seed=0,
-    workers=1,
-    resume=False,
-    load_options=None,
-    book=None,
-    console=None,
-):
-    """Trains a model for each combination of hyperparameters and ranks them by `val_mse`.
-
-    `val_mse` is the mean squared error on clean, scaled rows, at the epoch where it was lowest; its
-    penalties would make `val_loss` favour a small beta. It is measured on the test rows, or, with
-    `folds`, on each part of the training rows in turn, by a model trained on the others. All that
-    it finds is in the sweep's folder, whole at every moment.
-
-    Args:
-        data: "digits", "mnist" or a path, as in `kerasae.datasets.load`.
-        space: Dict by name: a list of values, or a dict with "low" and "high". Names are "layout"
-            ("300-100-300"), "learning_rate", "batch_size", plain arguments of the builder such as
-            "activation", "rho" and "beta", and "corruption" ("gaussian:0.2" or "salt-pepper:0.3"),
-            or the number alone as "stddev" or "rate".
-        directory: Folder of the sweep, made if need be.
-        model: Name of the family in `ZOO`.
-        tuner: "grid", "random", "bayesian" or "hyperband".
-        max_trials: The most trials in all; by default every combination of a grid, and 10 of
-            random or bayesian.
-        epochs: Most passes over the rows, at least 1.
-        batch_size: Rows a step; by default 128, or 32 under 10,000 rows.
-        patience: Epochs without a lower `val_mse` after which a fit stops, or None for never.
-        folds: Number of parts to cross-validate on, at least 2, or None.
-        scaler: "auto", "pixels", "range", "standard" or "none", as in `kerasae train`.
-        seed: Every trial starts from it.
-        workers: Number of processes, among which the processor's cores are divided.
-        resume: Whether to go on with a sweep that exists; the options must be those it began with,
-            but for `max_trials`.
-        load_options: Other arguments of `kerasae.datasets.load`.
-        book: Figures to compare with, by the value of the hyperparameter that varies.
-        console: `rich.console.Console` to report to, or None for silence.
-
-    Returns:
-        The rows of `leaderboard(directory)`.
-
-    Raises:
-        ValueError: An option that cannot be, or one that differs from the sweep's that exists.
-        FileExistsError: The sweep exists, and `resume` is False; nothing is touched.
-        OSError: Files cannot be written; what was finished is kept.
-    """
-    directory = Path(directory).absolute()
-    console = console or Console(quiet=True)
-    _check_options(space, model, tuner, max_trials, epochs, batch_size, patience, folds, workers)
-    load_options = {
-        name: value for name, value in (load_options or {}).items() if value is not None
-    }
-    rows = load(data, **load_options)
-    plan = {
-        "data": data if data in NAMED else str(Path(data).absolute()),
-        "load_options": load_options,
-        "rows": [*rows.x.shape, zlib.crc32(np.ascontiguousarray(rows.x))],
-        "model": model,
-        "space": space,
-        "tuner": tuner,
-        "epochs": epochs,
-        "batch_size": batch_size or (32 if len(rows.x_train) < 10_000 else 128),
-        "patience": patience,
-        "folds": folds,
-        "scaler": scaler,
-        "seed": seed,
-        "max_trials": max_trials or (10 if tuner in ("random", "bayesian") else None),
-    }
-    _check_first(plan, rows)
-    if not is_worker():
-        _take_up(directory, plan, resume)
-    _run(plan, directory, rows, workers, console)
-    if not is_worker():
-        report.finish(directory, console, book)
-    return leaderboard(directory)
-
-
-def _check_options(space, model, tuner, *counts):
-    names = ("max_trials", "epochs", "batch_size", "patience", "folds", "workers")
-    for name, value in zip(names, counts, strict=True):
-        check_count(name, value)
-    if counts[4] == 1:
-        raise ValueError("1 fold (folds); expected at least 2, or none")
-    if tuner not in ORACLES:
-        raise ValueError(unknown("tuner", tuner, list(ORACLES)))
-    if not space:
-        raise ValueError("no hyperparameter to vary; expected one or more; try --set layout=50,100")
-    spaces.check(space, model, tuner)
-
-
-def _check_first(plan, rows):
-    """Makes the model of the first values: what is wrong with it is wrong with every trial."""
-    if plan["folds"] and plan["folds"] > len(rows.x_train):
-        raise ValueError(f"{plan['folds']} folds of {len(rows.x_train)} rows; expected fewer folds")
-    first = spaces.hyperparameters(plan["space"]).values
-    few = rows._replace(x=rows.x[:100], is_test=np.zeros(len(rows.x[:100]), bool))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the sweep itself warns
-        spaces.build(plan["model"], first, few, make_scaler(plan["scaler"], few))
-
-
-def _take_up(directory, plan, resume):
-    """Makes the sweep's folder, or checks that it is the same sweep; nothing is lost either way."""
-    path = directory / PLAN
-    if path.exists() or trial_folders(directory):
-        if not resume:
-            raise FileExistsError(
-                f"the sweep exists ({directory}); expected a new one; try --resume to go on with "
-                "it, or another --name"
-            )
-        before = read_json(path)
-        if path.exists() and not isinstance(before, dict):
-            raise ValueError(
-                f"damaged file ({path}); expected the plan of the sweep; try deleting it: the "
-                "sweep then goes on with the options given"
-            )
-        if before and (changes := _changes(before, plan)):
-            raise ValueError(
-                f"the sweep has changed: {'; '.join(changes)} ({path}); expected the options that "
-                "it began with; try another --name"
-            )
-    directory.mkdir(parents=True, exist_ok=True)
-    write_json(path, plan)
-
-
-def _changes(before, plan):
-    changes = []
-    for name in sorted((set(before) | set(plan)) - MAY_CHANGE):
-        old, new = before.get(name), plan.get(name)
-        if name == "space":
-            pairs = {key: (old.get(key), new.get(key)) for key in {**old, **new}}
-        else:
-            pairs = {name: (old, new)}
-        changes += [f"{key} was {a}, is now {b}" for key, (a, b) in pairs.items() if a != b]
-    return changes
-
-
-def _run(plan, directory, rows, count, console):
-    try:
-        with report.watch(directory, console):
-            if count > 1:
-                run_workers(plan, directory, count)
-            else:
-                Sweep(plan, directory, rows).search()
-    except keras_tuner.errors.FatalError as error:
-        raise OSError(f"{error}; what was finished is kept; try --resume") from error
-
+from kerasae.tuning.space import parse
 
 if __name__ == "__main__":
-    sys.argv[1:1] = ["tune", "search"]
-    cli.main()
+    parser = argparse.ArgumentParser(description="Sweeps over any hyperparameters of a family.")
+    parser.add_argument("data", nargs="?", default="digits", help="digits, mnist or a file")
+    parser.add_argument("--model", default="stacked", choices=list(ZOO), help="family of the zoo")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUES", help="beta=0.01,0.1 or a range"
+    )
+    parser.add_argument("--tuner", default="grid", choices=list(ORACLES), help="how it searches")
+    parser.add_argument("--max-trials", type=int, help="the most trials in all")
+    parser.add_argument("--epochs", type=int, default=20, help="most passes over the rows")
+    parser.add_argument("--workers", type=int, default=1, help="processes, which share the cores")
+    parser.add_argument("--resume", action="store_true", help="goes on with a sweep")
+    given = parser.parse_args()
+    search(
+        given.data,
+        parse(given.set),
+        f"sweeps/{given.data}-{given.model}",
+        model=given.model,
+        tuner=given.tuner,
+        max_trials=given.max_trials,
+        epochs=given.epochs,
+        workers=given.workers,
+        resume=given.resume,
+        console=Console(),
+    )

@@ -1,6 +1,6 @@
 """The grid over beta of section 19.3 of Hands-On Machine Learning with R.
 
-kerasae tune beta mnist --workers 2
+    python tuning/sparsity_beta.py mnist --workers 2
 
 Layout 100, rho = -0.1. Mean squared error on the 10,000 test digits, scaled as in the grid over
 layouts, and the codings' average activation there. Two cores, with other work beside:
@@ -13,20 +13,30 @@ layouts, and the codings' average activation there. Two cores, with other work b
 
 1 min 18 s for all four from the command to its end. The book's penalty is not the KL divergence
 that it is named for; here the error rises with beta, and the average activation is at rho for each.
-A grid on a logarithmic scale: `--set beta=0.0001:10:6`.
 """
 
-import sys
+import argparse
 
-from kerasae import cli
+from rich.console import Console
 
-SWEEP = {
-    "model": "sparse",
-    "space": {"layout": ["100"], "rho": [-0.1], "beta": [0.01, 0.05, 0.1, 0.2]},
-}
-# Mean squared error by beta.
-BOOK = {0.01: 0.01298, 0.05: 0.01338, 0.1: 0.01352, 0.2: 0.01321}
+from kerasae.tuning import search
+from kerasae.tuning.book import BOOK_SWEEPS
 
 if __name__ == "__main__":
-    sys.argv[1:1] = ["tune", "beta"]
-    cli.main()
+    parser = argparse.ArgumentParser(description="Sweeps over the weight of the KL sparsity.")
+    parser.add_argument("data", nargs="?", default="mnist", help="digits, mnist or a file")
+    parser.add_argument("--workers", type=int, default=1, help="processes, which share the cores")
+    parser.add_argument("--resume", action="store_true", help="goes on with a sweep")
+    given = parser.parse_args()
+    book = BOOK_SWEEPS["beta"]
+    search(
+        given.data,
+        book.space,
+        f"sweeps/{given.data}-beta",
+        model=book.model,
+        scaler="range",
+        workers=given.workers,
+        resume=given.resume,
+        reference=book.mse if given.data == "mnist" else None,
+        console=Console(),
+    )

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae.callbacks.atomic_file import write_atomically
+from kerasae.atomic import remove_partials, write_file
 
 # What the callbacks that count and compare keep between epochs.
 COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter", "first_loss")
@@ -105,6 +105,7 @@ class AtomicBackup(keras.callbacks.Callback):
             )
             return
         self.path.unlink(missing_ok=True)
+        remove_partials(self.path.parent)
         with contextlib.suppress(OSError):  # not empty: the files of others stay
             self.path.parent.rmdir()
 
@@ -125,7 +126,7 @@ class AtomicBackup(keras.callbacks.Callback):
         text = json.dumps(state, default=lambda array: array.tolist())
         named = {f"variable {i}": array for i, array in enumerate(arrays)}
         try:
-            write_atomically(
+            write_file(
                 self.path, lambda file: np.savez(file, state=np.array(text), **named, **best)
             )
         except OSError as error:

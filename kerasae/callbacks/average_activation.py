@@ -2,7 +2,7 @@
 
 import keras
 
-from kerasae.features import average_activation
+from kerasae.methods.features import average_activation
 
 
 class AverageActivation(keras.callbacks.Callback):
@@ -38,7 +38,7 @@ class AverageActivation(keras.callbacks.Callback):
         self._writer = None
 
     def on_train_begin(self, logs=None):
-        self._rows = self.model.checked_rows(self.x, "AverageActivation")
+        self._rows = self.model._checked_rows(self.x, "AverageActivation")
         if self.directory is not None:
             import tensorflow as tf  # noqa: PLC0415
 

@@ -2,7 +2,8 @@
 
 import keras
 
-from kerasae.door import check_count, unknown
+from kerasae.layers.base import walk
+from kerasae.validation import check_count, unknown
 
 
 class PenaltyWarmup(keras.callbacks.Callback):
@@ -45,7 +46,7 @@ class PenaltyWarmup(keras.callbacks.Callback):
         self.layer = layer
 
     def on_train_begin(self, logs=None):
-        penalized = [layer for layer in _walk(self.model) if _has_beta(layer)]
+        penalized = [layer for layer in walk(self.model) if _has_beta(layer)]
         if not penalized:
             raise ValueError(
                 "no layer with a beta (PenaltyWarmup); expected a KLSparsityRegularizer or another "
@@ -66,12 +67,6 @@ class PenaltyWarmup(keras.callbacks.Callback):
     def _assign(self, share):
         for variable, target in self._targets:
             variable.assign(share * target)
-
-
-def _walk(layer):
-    yield layer
-    for part in getattr(layer, "layers", ()):
-        yield from _walk(part)
 
 
 def _has_beta(layer):

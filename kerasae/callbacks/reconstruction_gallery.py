@@ -7,15 +7,17 @@ import keras
 from keras import ops
 
 from kerasae import plots
-from kerasae.callbacks.atomic_file import write_atomically
-from kerasae.door import check_count
+from kerasae.atomic import write_file
+from kerasae.layers.base import walk
+from kerasae.layers.corruption import Corruption
 from kerasae.layers.scaling import scale, unscale
+from kerasae.validation import check_count
 
 
 class ReconstructionGallery(keras.callbacks.Callback):
     """Draws fixed rows and their reconstructions every few epochs, and after the last.
 
-    Where the encoder has a layer with a `corrupt` method, the rows are drawn three times: original,
+    Where the encoder has a `Corruption` layer, the rows are drawn three times: original,
     corrupted, and the reconstruction of the corrupted. The corruption is the same in every picture
     and is drawn from a copy of the layer, so that training goes on as without the gallery. The
     files are called `epoch_0010.png` after epoch 10 and appear whole or not at all.
@@ -53,7 +55,7 @@ class ReconstructionGallery(keras.callbacks.Callback):
         self._writer = None
 
     def on_train_begin(self, logs=None):
-        self._originals = self.model.checked_rows(self.x, "ReconstructionGallery")
+        self._originals = self.model._checked_rows(self.x, "ReconstructionGallery")
         self._corrupted = _corrupted(self.model, self._originals)
         if self.tensorboard is not None:
             import tensorflow as tf  # noqa: PLC0415
@@ -67,7 +69,7 @@ class ReconstructionGallery(keras.callbacks.Callback):
         buffer = io.BytesIO()
         self._figure().savefig(buffer, format="png", dpi=120)
         path = self.directory / f"epoch_{done:04}.png"
-        write_atomically(path, lambda file: file.write(buffer.getvalue()))
+        write_file(path, lambda file: file.write_bytes(buffer.getvalue()))
         if self._writer is not None:
             import tensorflow as tf  # noqa: PLC0415
 
@@ -94,7 +96,7 @@ class ReconstructionGallery(keras.callbacks.Callback):
 
 def _corrupted(model, rows):
     """The rows as a copy of the model's corruption leaves them, or None if it has none."""
-    layers = [layer for layer in model.encoder.layers if hasattr(layer, "corrupt")]
+    layers = [layer for layer in walk(model.encoder) if isinstance(layer, Corruption)]
     if not layers:
         return None
     scaled = scale(model.scaler, rows)

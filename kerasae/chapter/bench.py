@@ -11,9 +11,9 @@ from sklearn.decomposition import PCA
 
 from kerasae.chapter.settings import DEEP, DEEP_TWO, GRID, SETTINGS, STACK, TANH
 from kerasae.datasets import load
-from kerasae.door import unknown
 from kerasae.layers import RangeScaling
 from kerasae.models import stacked_autoencoder
+from kerasae.validation import unknown
 
 
 class Trained(NamedTuple):

@@ -2,8 +2,9 @@
 
 import base64
 import io
-import os
 from html import escape
+
+from kerasae.atomic import write_text
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -65,12 +66,7 @@ def write_report(path, title, about, header, sections):
         + "\n".join(parts)
         + "\n</body>\n</html>\n"
     )
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(page, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_text(path, page)
 
 
 def _section(number, section):

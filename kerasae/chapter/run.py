@@ -16,7 +16,7 @@ from kerasae._version import __version__
 from kerasae.chapter.bench import Bench
 from kerasae.chapter.report import write_report
 from kerasae.chapter.sections import SECTIONS
-from kerasae.door import unknown
+from kerasae.validation import unknown
 
 
 def run(data, section, directory, epochs, console):

@@ -1,4 +1,7 @@
-"""What the chapter's models are trained with, and the figures that the book printed."""
+"""What the chapter's models are trained with, and the numbers that the book printed."""
+
+from kerasae.tuning.book import LAYOUTS
+from kerasae.validation import parse_layout
 
 # Passes over the training rows by kind of model. On digits there are 1,437 rows for a pass, on
 # MNIST 60,000: the passes differ so that every model comes to rest.
@@ -25,22 +28,15 @@ TANH, STACK, DEEP = "tanh", "elu", "softsign"
 OUTPUT = "sigmoid"
 
 # Layouts of the book's grid as the encoder's half, and the mean squared error it printed for each.
-GRID = {
-    (50,): 0.01245,
-    (100,): 0.00675,
-    (300, 100): 0.00831,
-    (100, 50): 0.01122,
-    (250, 100, 50): 0.01441,
-}
+GRID = {parse_layout(layout): mse for layout, mse in LAYOUTS.items()}
 PLAIN, BEST, OVERCOMPLETE = (100,), (300, 100), (1000,)
 
 # Two codings as in the book, and the same two behind deeper layers.
 TWO, DEEP_TWO = (2,), (300, 100, 2)
 
 # Average activations: of the plain codings, and with the penalty.
-RHO, PLAIN_ACTIVATION, SPARSE_ACTIVATION = -0.1, -0.0068, -0.108
+PLAIN_ACTIVATION, SPARSE_ACTIVATION = -0.0068, -0.108
 STRONG_RHO = -0.75
-BETAS = {0.01: 0.01298, 0.05: 0.01338, 0.1: 0.01352, 0.2: 0.01321}
 
 # Corruption of pixels in [0, 1].
 STDDEV, RATE, DENOISING = 0.2, 0.3, 0.02048

@@ -6,16 +6,15 @@ from keras import ops
 from kerasae import plots
 from kerasae.chapter.result import Picture, Row, Section
 from kerasae.chapter.settings import (
-    BETAS,
     PLAIN,
     PLAIN_ACTIVATION,
-    RHO,
     SPARSE_ACTIVATION,
     STRONG_RHO,
     TANH,
 )
-from kerasae.features import average_activation
+from kerasae.methods.features import average_activation
 from kerasae.models import sparse_autoencoder
+from kerasae.tuning.book import BETAS, RHO
 
 
 def sparse(bench):

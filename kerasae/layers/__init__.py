@@ -1,9 +1,9 @@
 """The layers that autoencoders are composed of: one concept a file."""
 
 from kerasae.layers.adversarial import AdversarialPrior
-from kerasae.layers.calibration import AnomalyCalibration
+from kerasae.layers.base import AutoencoderLayer, PassThrough, autoencoder_layers
 from kerasae.layers.contraction import ContractivePenalty
-from kerasae.layers.corruption import GaussianCorruption, SaltPepperDropout
+from kerasae.layers.corruption import Corruption, GaussianCorruption, SaltPepperDropout
 from kerasae.layers.gaussian_codings import GaussianCodings, gaussian_kl
 from kerasae.layers.priors import GaussianPrior, MixturePrior, Prior, SwissRollPrior
 from kerasae.layers.scaling import RangeScaling
@@ -13,14 +13,16 @@ from kerasae.layers.winner_take_all import KSparse, SpatialWinnerTakeAll, Winner
 
 __all__ = [
     "AdversarialPrior",
-    "AnomalyCalibration",
+    "AutoencoderLayer",
     "ContractivePenalty",
+    "Corruption",
     "GaussianCodings",
     "GaussianCorruption",
     "GaussianPrior",
     "KLSparsityRegularizer",
     "KSparse",
     "MixturePrior",
+    "PassThrough",
     "Prior",
     "RangeScaling",
     "SaltPepperDropout",
@@ -28,6 +30,7 @@ __all__ = [
     "SwissRollPrior",
     "TiedDense",
     "WinnerTakeAll",
+    "autoencoder_layers",
     "bernoulli_kl",
     "gaussian_kl",
 ]

@@ -1,14 +1,19 @@
 """A bottleneck whose codings a discriminator pushes towards a prior."""
 
+from collections.abc import Sequence
+from typing import Unpack
+
 import keras
 from keras import ops
 
+from kerasae.layers.base import LayerOptions, PassThrough
 from kerasae.layers.beta import add_beta
+from kerasae.layers.priors import Prior
 from kerasae.layers.seeded import SeededLayer
 
 
 @keras.saving.register_keras_serializable("kerasae")
-class AdversarialPrior(SeededLayer):
+class AdversarialPrior(SeededLayer, PassThrough):
     r"""Passes the codings through and trains the encoder to make them look like draws of a prior.
 
     With a discriminator D inside, a stack of leaky rectified layers that ends in a logit, adds
@@ -49,7 +54,16 @@ class AdversarialPrior(SeededLayer):
         2
     """
 
-    def __init__(self, prior, discriminator_units=(256, 256), beta=1.0, seed=None, **kwargs):
+    identity_at_inference = True
+
+    def __init__(
+        self,
+        prior: Prior,
+        discriminator_units: Sequence[int] = (256, 256),
+        beta: float = 1.0,
+        seed: int | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(seed, **{**kwargs, "dtype": "float32"})
         self.prior = prior
         self.discriminator_units = tuple(discriminator_units)
@@ -60,7 +74,7 @@ class AdversarialPrior(SeededLayer):
         ]
         constant = {"shape": (), "dtype": "float32", "trainable": False}
         self.beta = add_beta(self, beta)
-        self.figures = [
+        self._batch = [
             self.add_weight(name=name, aggregation="mean", **constant)
             for name in ("loss", "accuracy")
         ]
@@ -107,17 +121,14 @@ class AdversarialPrior(SeededLayer):
         self.add_loss(loss)
         self.add_loss(self.beta * ops.mean(ops.softplus(-self.logits(codings, frozen=True))))
         right = ops.concatenate([drawn > 0, coded < 0])
-        self.figures[0].assign(loss)
-        self.figures[1].assign(ops.mean(ops.cast(right, "float32")))
+        self._batch[0].assign(loss)
+        self._batch[1].assign(ops.mean(ops.cast(right, "float32")))
         return inputs
 
-    def report(self):
+    def report(self) -> None:
         """Updates the metrics from the last batch."""
-        self.discriminator_loss.update_state(self.figures[0])
-        self.discriminator_accuracy.update_state(self.figures[1])
-
-    def compute_output_spec(self, inputs, training=False):
-        return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
+        self.discriminator_loss.update_state(self._batch[0])
+        self.discriminator_accuracy.update_state(self._batch[1])
 
     def get_config(self):
         """The arguments, with the prior as Keras writes it."""

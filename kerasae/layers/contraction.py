@@ -1,12 +1,14 @@
 """How much codings move with the row: the norm of the encoder's Jacobian."""
 
+from collections.abc import Sequence
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from kerasae.layers.base import LayerOptions, PassThrough, is_identity_at_inference
 from kerasae.layers.beta import add_beta
-from kerasae.layers.corruption import GaussianCorruption, SaltPepperDropout
 from kerasae.layers.seeded import SeededLayer
-from kerasae.layers.sparsity import KLSparsityRegularizer
 
 # The derivative of an activation at the place where it answers y.
 DERIVATIVES = {
@@ -18,19 +20,11 @@ DERIVATIVES = {
     "relu": lambda y: ops.cast(y > 0, y.dtype),
     "elu": lambda y: ops.where(y > 0, ops.ones_like(y), y + 1),
 }
-# The identity at inference, which is what the Jacobian is of.
-IDENTITIES = (
-    keras.layers.InputLayer,
-    GaussianCorruption,
-    SaltPepperDropout,
-    KLSparsityRegularizer,
-    keras.layers.Dropout,
-)
 LINEAR = (keras.layers.Flatten, keras.layers.Reshape)
 KERNELS = (keras.layers.Dense, keras.layers.Conv2D)
 
 
-def jacobian_norm(layers, x):
+def jacobian_norm(layers: Sequence[keras.layers.Layer], x: Any) -> Any:
     r"""Squared Frobenius norm of the Jacobian of dense layers, exact, row by row.
 
     $$\lVert J \rVert_F^2, \quad J = D_L W_L^\top \cdots D_1 W_1^\top, \quad
@@ -73,7 +67,7 @@ def jacobian_norm(layers, x):
     return ops.sum(ops.matmul(down, gram) * down, axis=(1, 2))
 
 
-def jacobian_norm_estimate(layers, x, directions):
+def jacobian_norm_estimate(layers: Sequence[keras.layers.Layer], x: Any, directions: Any) -> Any:
     r"""Unbiased estimate of the squared Frobenius norm of the Jacobian, row by row.
 
     $$E \lVert J v \rVert^2 = \lVert J \rVert_F^2 \text{ where } E[v v^\top] = I$$
@@ -101,7 +95,7 @@ def _steps(layers, x):
     h = ops.cast(x, "float32")
     steps = []
     for layer in layers:
-        if isinstance(layer, IDENTITIES):
+        if is_identity_at_inference(layer):
             continue
         if isinstance(layer, LINEAR):
             h = layer(h)
@@ -136,7 +130,7 @@ def _derivative(layer):
 
 
 @keras.saving.register_keras_serializable("kerasae")
-class ContractivePenalty(SeededLayer):
+class ContractivePenalty(SeededLayer, PassThrough):
     r"""Weighs the squared norm of an encoder's Jacobian.
 
     $$\beta \frac{1}{n} \sum_{i=1}^{n} \left\lVert \frac{\partial h}{\partial x}(x_i)
@@ -144,7 +138,8 @@ class ContractivePenalty(SeededLayer):
 
     over the scaled values x and codings h. Exact for dense encoders (`jacobian_norm`); for
     convolutional ones an unbiased estimate by one random direction a row
-    (`jacobian_norm_estimate`). In float32 under every dtype policy.
+    (`jacobian_norm_estimate`). In float32 under every dtype policy. It stands anywhere in an
+    encoder, whose Jacobian it weighs in training, and passes its input through.
 
     Args:
         beta: Weight, at least 0. It becomes the variable `beta`, as in `KLSparsityRegularizer`.
@@ -160,25 +155,43 @@ class ContractivePenalty(SeededLayer):
     Example:
         >>> dense = keras.layers.Dense(2, kernel_initializer="ones")
         >>> dense.build((None, 3))
-        >>> float(ContractivePenalty(0.5).penalty([dense], ops.ones((4, 3))))
+        >>> float(ContractivePenalty(0.5).weighted_norm([dense], ops.ones((4, 3))))
         3.0
     """
 
-    def __init__(self, beta, seed=None, **kwargs):
+    identity_at_inference = True
+
+    def __init__(
+        self, beta: float, seed: int | None = None, **kwargs: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(seed, **{**kwargs, "dtype": "float32"})
         self.beta = add_beta(self, beta)
+        self._encoder = None
         self.built = True
 
-    def check(self, layers):
+    def call(self, inputs):
+        return inputs
+
+    def tie(self, encoder: keras.Model, decoder: keras.Model) -> None:
+        """Takes the encoder whose Jacobian is to be weighed."""
+        self.check(encoder.layers)
+        self._encoder = lambda: encoder  # out of sight of Keras
+
+    def penalty(self, x: Any, codings: Any, reconstruction: Any) -> Any:
+        """The penalty of the encoder that it was tied to, a scalar."""
+        return None if self._encoder is None else self.weighted_norm(self._encoder().layers, x)
+
+    def check(self, layers: Sequence[keras.layers.Layer]) -> None:
         """Refuses layers whose Jacobian is not known."""
         for layer in layers:
-            if not isinstance(layer, IDENTITIES + LINEAR):
+            if not (isinstance(layer, LINEAR) or is_identity_at_inference(layer)):
                 _derivative(layer)
 
-    def penalty(self, layers, x):
+    def weighted_norm(self, layers: Sequence[keras.layers.Layer], x: Any) -> Any:
         """The penalty over a batch of scaled rows, a scalar."""
-        dense = all(isinstance(layer, (*IDENTITIES, keras.layers.Dense)) for layer in layers)
-        if dense:
+        if all(
+            isinstance(one, keras.layers.Dense) or is_identity_at_inference(one) for one in layers
+        ):
             return self.beta * ops.mean(jacobian_norm(layers, x))
         coins = keras.random.uniform(ops.shape(x), dtype="float32", seed=self.seed_generator)
         norms = jacobian_norm_estimate(layers, x, ops.sign(coins - 0.5))

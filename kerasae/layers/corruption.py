@@ -1,23 +1,34 @@
 """What denoising adds to the inputs: noise that acts in training only."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from kerasae.layers.base import LayerOptions, PassThrough
 from kerasae.layers.seeded import SeededLayer
 
 
-class _Corruption(SeededLayer):
-    """The identity at inference; `corrupt(x)` in training."""
+class Corruption(SeededLayer, PassThrough):
+    """The identity at inference; `corrupt(x)` in training.
 
-    def __init__(self, seed, **kwargs):
+    Args:
+        seed: Integer, or None for a random one.
+        **kwargs: Name and other arguments of `keras.layers.Layer`.
+    """
+
+    identity_at_inference = True
+
+    def __init__(self, seed: int | None, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(seed, **kwargs)
         self.built = True
 
+    def corrupt(self, x: Any) -> Any:
+        """Draws one corruption of `x`, whatever the mode."""
+        raise NotImplementedError
+
     def call(self, inputs, training=False):
         return self.corrupt(inputs) if training else inputs
-
-    def compute_output_spec(self, inputs, training=False):
-        return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
 
     def _selected(self, x, rate):
         """A random mask, true for a fraction `rate` of the entries of `x`."""
@@ -26,7 +37,7 @@ class _Corruption(SeededLayer):
 
 
 @keras.saving.register_keras_serializable("kerasae")
-class GaussianCorruption(_Corruption):
+class GaussianCorruption(Corruption):
     r"""Adds Gaussian noise to a random fraction of the inputs, in training only.
 
     $$\tilde x_i = x_i + m_i \epsilon_i, \quad
@@ -56,7 +67,13 @@ class GaussianCorruption(_Corruption):
 
     slow_in_xla = True  # on TensorFlow, on a processor
 
-    def __init__(self, stddev, rate=1.0, seed=None, **kwargs):
+    def __init__(
+        self,
+        stddev: float,
+        rate: float = 1.0,
+        seed: int | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         if not 0 <= stddev < float("inf"):
             raise ValueError(f"stddev must be finite and at least 0. Received: stddev={stddev}")
         _check_fraction("rate", rate)
@@ -81,7 +98,7 @@ class GaussianCorruption(_Corruption):
 
 
 @keras.saving.register_keras_serializable("kerasae")
-class SaltPepperDropout(_Corruption):
+class SaltPepperDropout(Corruption):
     r"""Sets a random fraction of the inputs to their highest or lowest value, in training only.
 
     $$\tilde x_i = \begin{cases}
@@ -118,7 +135,15 @@ class SaltPepperDropout(_Corruption):
         0.7
     """
 
-    def __init__(self, rate, salt=0.5, low=0.0, high=1.0, seed=None, **kwargs):
+    def __init__(
+        self,
+        rate: float,
+        salt: float = 0.5,
+        low: float = 0.0,
+        high: float = 1.0,
+        seed: int | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         _check_fraction("rate", rate)
         _check_fraction("salt", salt)
         if not -float("inf") < low <= high < float("inf"):

@@ -1,14 +1,17 @@
 """The bottleneck of a variational autoencoder."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from kerasae.layers.base import LayerOptions
 from kerasae.layers.beta import add_beta
 from kerasae.layers.priors import GaussianPrior
 from kerasae.layers.seeded import SeededLayer
 
 
-def gaussian_kl(mean, log_variance):
+def gaussian_kl(mean: Any, log_variance: Any) -> Any:
     r"""Kullback-Leibler divergence of a diagonal normal distribution from the standard one.
 
     $$KL(N(\mu, \sigma^2) \| N(0, I)) =
@@ -70,7 +73,14 @@ class GaussianCodings(SeededLayer):
         TensorShape([5, 2])
     """
 
-    def __init__(self, units, beta=1.0, bound=10.0, seed=None, **kwargs):
+    def __init__(
+        self,
+        units: int,
+        beta: float = 1.0,
+        bound: float = 10.0,
+        seed: int | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         if not 0 < bound < float("inf"):
             raise ValueError(f"bound must be finite and above 0. Received: bound={bound}")
         super().__init__(seed, **{**kwargs, "dtype": "float32"})
@@ -89,7 +99,7 @@ class GaussianCodings(SeededLayer):
         self.mean.build(input_shape)
         self.raw_log_variance.build(input_shape)
 
-    def distribution(self, inputs):
+    def distribution(self, inputs: Any) -> tuple[Any, Any]:
         """Mean and log-variance of the codings of each row, both (batch, units)."""
         inputs = ops.cast(inputs, "float32")
         raw = self.raw_log_variance(inputs)
@@ -105,7 +115,14 @@ class GaussianCodings(SeededLayer):
         noise = keras.random.normal(ops.shape(mean), dtype="float32", seed=self.seed_generator)
         return mean + ops.exp(0.5 * log_variance) * noise
 
-    def report(self):
+    def at_inference(self) -> keras.layers.Layer:
+        """A dense layer with the weights of the mean."""
+        dense = keras.layers.Dense(self.units, dtype="float32", name=self.name)
+        dense.build((None, self.mean.kernel.shape[0]))
+        dense.set_weights(self.mean.get_weights())
+        return dense
+
+    def report(self) -> None:
         """Updates the metric from the last batch."""
         self.kl_divergence.update_state(self.divergence)
 

@@ -1,10 +1,14 @@
 """Randomness whose state is saved."""
 
+from typing import Unpack
+
 import keras
 from keras import ops
 
+from kerasae.layers.base import AutoencoderLayer, LayerOptions
 
-class SeededLayer(keras.layers.Layer):
+
+class SeededLayer(AutoencoderLayer):
     """A layer with a seed state that is saved with its weights.
 
     Keras leaves the state of a `SeedGenerator` out of saved weights, so that a resumed run would
@@ -15,8 +19,8 @@ class SeededLayer(keras.layers.Layer):
         **kwargs: Name and other arguments of `keras.layers.Layer`.
     """
 
-    def __init__(self, seed, **kwargs):
-        super().__init__(autocast=False, **kwargs)
+    def __init__(self, seed: int | None, **kwargs: Unpack[LayerOptions]) -> None:
+        super().__init__(**{"autocast": False, **kwargs})
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 

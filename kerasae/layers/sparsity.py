@@ -1,8 +1,12 @@
 """True Kullback-Leibler sparsity of the codings."""
 
+from collections.abc import Sequence
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from kerasae.layers.base import LayerOptions, PassThrough
 from kerasae.layers.beta import add_beta
 
 ACTIVATION_RANGES = {
@@ -14,7 +18,7 @@ ACTIVATION_RANGES = {
 }
 
 
-def bernoulli_kl(p, q):
+def bernoulli_kl(p: Any, q: Any) -> Any:
     r"""Kullback-Leibler divergence between two Bernoulli distributions, in nats.
 
     $$KL(p \| q) = p \log \frac{p}{q} + (1 - p) \log \frac{1 - p}{1 - q}$$
@@ -34,7 +38,7 @@ def bernoulli_kl(p, q):
 
 
 @keras.saving.register_keras_serializable("kerasae")
-class KLSparsityRegularizer(keras.layers.Layer):
+class KLSparsityRegularizer(PassThrough):
     r"""Passes the codings through and pulls each one's mean activation towards `rho`.
 
     Adds to the loss
@@ -71,7 +75,15 @@ class KLSparsityRegularizer(keras.layers.Layer):
         0.0
     """
 
-    def __init__(self, rho, beta, activation_range=(-1.0, 1.0), **kwargs):
+    identity_at_inference = True
+
+    def __init__(
+        self,
+        rho: float,
+        beta: float,
+        activation_range: Sequence[float] = (-1.0, 1.0),
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         low, high = activation_range
         if not -float("inf") < low < high < float("inf"):
             raise ValueError(
@@ -83,7 +95,7 @@ class KLSparsityRegularizer(keras.layers.Layer):
                 f"rho must lie strictly inside the activation range ({low}, {high}); tanh has "
                 f"(-1, 1), sigmoid (0, 1). Received: rho={rho}"
             )
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(**{"autocast": False, **kwargs})
         self.rho = rho
         self.activation_range = (low, high)
         self.beta = add_beta(self, beta)
@@ -93,7 +105,7 @@ class KLSparsityRegularizer(keras.layers.Layer):
         self.add_loss(self.beta * ops.sum(self.divergence(inputs)))
         return inputs
 
-    def divergence(self, activations):
+    def divergence(self, activations: Any) -> Any:
         """KL(rho || rho_hat) of each coding over the batch, in nats: the input's shape less it."""
         # In float16 a gradient of rho / epsilon would overflow: 65504 is its largest number.
         half = keras.backend.standardize_dtype(activations.dtype) == "float16"
@@ -106,6 +118,3 @@ class KLSparsityRegularizer(keras.layers.Layer):
     def _to_probability(self, activation, epsilon):
         low, high = self.activation_range
         return epsilon + (1 - 2 * epsilon) * (activation - low) / (high - low)
-
-    def compute_output_spec(self, inputs):
-        return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)

@@ -1,17 +1,22 @@
 """Weights that the decoder shares with the encoder."""
 
+from collections.abc import Callable
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from kerasae.layers.base import AutoencoderLayer, LayerOptions
+
 
 @keras.saving.register_keras_serializable("kerasae")
-class TiedDense(keras.layers.Layer):
+class TiedDense(AutoencoderLayer):
     r"""A dense layer whose kernel is the transpose of another's; the bias is its own.
 
     $$y = \phi(W^\top x + b)$$
 
-    with the kernel W of the layer that `tie` names. An `Autoencoder` ties its decoder's layers to
-    its encoder's by itself, when it is made and when it is loaded.
+    with the kernel W of the layer that `tied_to` names. An `Autoencoder` ties its decoder's layers
+    to its encoder's by itself, when it is made and when it is loaded.
 
     Args:
         units: Width of the output: the number of inputs of the other layer.
@@ -30,12 +35,18 @@ class TiedDense(keras.layers.Layer):
     Example:
         >>> dense, tied = keras.layers.Dense(2), TiedDense(5, tied_to="dense")
         >>> codings = dense(keras.ops.ones((1, 5)))
-        >>> tied.tie(dense)
+        >>> tied.tie_to(dense)
         >>> tied(codings).shape, len(tied.weights)
         (TensorShape([1, 5]), 1)
     """
 
-    def __init__(self, units, tied_to, activation=None, **kwargs):
+    def __init__(
+        self,
+        units: int,
+        tied_to: str,
+        activation: str | Callable[..., Any] | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(**kwargs)
         self.units = units
         self.tied_to = tied_to
@@ -46,7 +57,11 @@ class TiedDense(keras.layers.Layer):
         self.width = input_shape[-1]
         self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
 
-    def tie(self, layer):
+    def tie(self, encoder: keras.Model, decoder: keras.Model) -> None:
+        """Takes the kernel of the encoder's layer that `tied_to` names."""
+        self.tie_to(encoder.get_layer(self.tied_to))
+
+    def tie_to(self, layer: keras.layers.Layer) -> None:
         """Takes the kernel of a built dense layer from here on."""
         if not isinstance(layer, keras.layers.Dense):
             raise ValueError(
@@ -67,10 +82,13 @@ class TiedDense(keras.layers.Layer):
         self._partner = lambda: layer
 
     @property
-    def kernel(self):
+    def kernel(self) -> Any:
         """The other layer's kernel, transposed: (units of the other layer, units)."""
         if self._partner is None:
-            raise ValueError(f"{self.name} is not tied yet; expected tie({self.tied_to}) before")
+            raise ValueError(
+                f"{self.name} must be tied before it is called. Received: tied_to={self.tied_to}, "
+                "without a model. Try an Autoencoder, or tie_to(layer)"
+            )
         return ops.transpose(self._partner().kernel)
 
     def call(self, inputs):

@@ -1,11 +1,15 @@
 """Sparsity by competition: only the largest activations are passed on."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from kerasae.layers.base import LayerOptions, PassThrough
+
 
 @keras.saving.register_keras_serializable("kerasae")
-class KSparse(keras.layers.Layer):
+class KSparse(PassThrough):
     r"""Keeps the k largest codings of each row and sets the others to 0.
 
     $$y_i = h_i \text{ if } h_i \ge h_{(k)}, \text{ else } 0$$
@@ -34,12 +38,12 @@ class KSparse(keras.layers.Layer):
 
     slow_in_xla = True  # which sorts slowly on a processor
 
-    def __init__(self, k, alpha=1.0, **kwargs):
+    def __init__(self, k: int, alpha: float = 1.0, **kwargs: Unpack[LayerOptions]) -> None:
         if not (k >= 1 and k % 1 == 0):
             raise ValueError(f"k must be a whole number of at least 1. Received: k={k}")
         if not 1 <= alpha < float("inf"):
             raise ValueError(f"alpha must be at least 1. Received: alpha={alpha}")
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(**{"autocast": False, **kwargs})
         self.k = int(k)
         self.alpha = alpha
         self.built = True
@@ -49,17 +53,14 @@ class KSparse(keras.layers.Layer):
         threshold = ops.stop_gradient(ops.top_k(inputs, kept)[0][..., -1:])
         return ops.where(inputs >= threshold, inputs, ops.zeros_like(inputs))
 
-    def compute_output_spec(self, inputs, training=False):
-        return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
 
-
-class _Competition(keras.layers.Layer):
+class _Competition(PassThrough):
     """Lets a share of the rows win for each unit, by a threshold that is remembered."""
 
-    def __init__(self, winners, **kwargs):
+    def __init__(self, winners: float, **kwargs: Unpack[LayerOptions]) -> None:
         if not 0 < winners <= 1:
             raise ValueError(f"winners must lie in (0, 1]. Received: winners={winners}")
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(**{"autocast": False, **kwargs})
         self.winners = winners
 
     def build(self, input_shape):
@@ -69,12 +70,12 @@ class _Competition(keras.layers.Layer):
         self.seen = self.add_weight((), name="seen", **settings)
 
     @property
-    def threshold(self):
+    def threshold(self) -> Any:
         """The remembered threshold of each unit, (units,); 0 before any training."""
         # Over what was seen, which begins at 0: the first batches count in full.
         return self.total / ops.maximum(self.seen, 1e-6)
 
-    def thresholds(self, activations, training):
+    def thresholds(self, activations: Any, training: bool) -> Any:
         """The least activation that wins, for each unit; activations are (batch, units)."""
         if self.winners == 1:
             return ops.full(self.total.shape, -float("inf"))
@@ -87,9 +88,6 @@ class _Competition(keras.layers.Layer):
         self.total.assign(0.9 * self.total + 0.1 * least)
         self.seen.assign(0.9 * self.seen + 0.1)
         return least
-
-    def compute_output_spec(self, inputs, training=False):
-        return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
 
 
 def _nth_largest(values, n):

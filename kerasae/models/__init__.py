@@ -2,7 +2,9 @@
 
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.contractive import ContractiveAutoencoder
+from kerasae.models.losses import BernoulliLikelihood, GaussianLikelihood
 from kerasae.models.stacks import conv_stack, dense_stack
+from kerasae.models.supervised import SupervisedModel, supervised_from
 from kerasae.models.zoo import (
     ZOO,
     adversarial_autoencoder,
@@ -19,7 +21,10 @@ from kerasae.models.zoo import (
 __all__ = [
     "ZOO",
     "Autoencoder",
+    "BernoulliLikelihood",
     "ContractiveAutoencoder",
+    "GaussianLikelihood",
+    "SupervisedModel",
     "adversarial_autoencoder",
     "contractive_autoencoder",
     "conv_stack",
@@ -29,6 +34,7 @@ __all__ = [
     "k_sparse_autoencoder",
     "sparse_autoencoder",
     "stacked_autoencoder",
+    "supervised_from",
     "variational_autoencoder",
     "winner_take_all_autoencoder",
 ]

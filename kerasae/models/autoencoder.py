@@ -3,12 +3,12 @@
 import keras
 from keras import ops
 
-from kerasae.door import as_rows, check_count
-from kerasae.layers.calibration import AnomalyCalibration, row_mean
+from kerasae.anomaly.calibration import AnomalyCalibration, row_mean
+from kerasae.layers.base import autoencoder_layers
 from kerasae.layers.scaling import check_scaler, scale, unscale
-from kerasae.layers.tied import TiedDense
 from kerasae.models.checked import CheckedModel
-from kerasae.models.stream import Streams
+from kerasae.models.inference import Streams
+from kerasae.validation import as_rows, check_count
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -65,12 +65,11 @@ class Autoencoder(CheckedModel):
         self.decoder = decoder
         self.scaler = scaler
         self.columns = None if columns is None else tuple(map(str, columns))
-        self.default_loss = loss
-        for layer in decoder.layers:
-            if isinstance(layer, TiedDense):
-                layer.tie(encoder.get_layer(layer.tied_to))
+        self._default_loss = loss
+        for layer in autoencoder_layers(encoder, decoder):
+            layer.tie(encoder, decoder)
         self.anomaly = AnomalyCalibration(name="anomaly")
-        self.streams = Streams(self)
+        self._streams = Streams(self)
         self.build(encoder.input_shape)
 
     @property
@@ -87,11 +86,18 @@ class Autoencoder(CheckedModel):
                 f"rows of shape {tuple(inputs.shape[1:])} (the model's input); expected "
                 f"{self.row_shape}"
             )
-        scaled = self.decoder(self._codings(inputs, training), training=training)
-        return unscale(self.scaler, scaled)
+        scaled = scale(self.scaler, inputs)
+        codings = ops.cast(self.encoder(scaled, training=training), "float32")
+        reconstruction = self.decoder(codings, training=training)
+        if training:
+            for layer in autoencoder_layers(self.encoder, self.decoder):
+                term = layer.penalty(scaled, codings, reconstruction)
+                if term is not None:
+                    self.add_loss(term)
+        return unscale(self.scaler, reconstruction)
 
-    def _codings(self, x, training=False):
-        return ops.cast(self.encoder(scale(self.scaler, x), training=training), "float32")
+    def _codings(self, x):
+        return ops.cast(self.encoder(scale(self.scaler, x)), "float32")
 
     # Training ------------------------------------------------------------------------------------
 
@@ -99,7 +105,7 @@ class Autoencoder(CheckedModel):
         """The loss on the scaled values, against the clean input where `y` is None."""
         if training:
             # Here and not in the layers' call: on JAX a metric can only be updated here.
-            for layer in self._reporting:
+            for layer in autoencoder_layers(self.encoder, self.decoder):
                 layer.report()
         y, y_pred = self._scaled_pair(x, y, y_pred)
         return super().compute_loss(x, y, y_pred, sample_weight, training)
@@ -109,17 +115,13 @@ class Autoencoder(CheckedModel):
         y, y_pred = self._scaled_pair(x, y, y_pred)
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
-    @property
-    def _reporting(self):
-        return [layer for layer in self.encoder.layers if hasattr(layer, "report")]
-
     def _scaled_pair(self, x, y, y_pred):
         return scale(self.scaler, x if y is None else y), scale(self.scaler, y_pred)
 
     # Use -----------------------------------------------------------------------------------------
 
     @property
-    def endpoints(self):
+    def _endpoints(self):
         """What the model answers: name to function from a tensor to a dict of named outputs.
 
         The methods below stream them over batches, and an export serves them under these names.
@@ -151,7 +153,7 @@ class Autoencoder(CheckedModel):
 
     def reconstruct(self, x, **kwargs):
         """Reconstructions of rows, in the user's units; arguments and shape as in `predict`."""
-        return self.streams.run("predict", self.__call__, self.checked_rows(x, "x"), **kwargs)
+        return self._streams.run("predict", self.__call__, self._checked_rows(x, "x"), **kwargs)
 
     def decode(self, codings, **kwargs):
         """Rows in the user's units from codings.
@@ -164,17 +166,17 @@ class Autoencoder(CheckedModel):
             float32 array of shape (rows, *row_shape).
         """
         codings = as_rows(codings, self.decoder.input_shape[1:], where="codings")
-        return self.streams.run("decode", self.reconstruction_of, codings, **kwargs)
+        return self._streams.run("decode", self._reconstruction_of, codings, **kwargs)
 
-    def reconstruction_of(self, codings):
+    def _reconstruction_of(self, codings):
         """Rows in the user's units from a tensor of codings, for compiled functions."""
         return unscale(self.scaler, self.decoder(codings))
 
     @property
     def prior(self):
         """The `Prior` of the codings, or None where they have none."""
-        priors = [layer.prior for layer in self.encoder.layers if hasattr(layer, "prior")]
-        return priors[-1] if priors else None
+        priors = [layer.prior for layer in autoencoder_layers(self.encoder, self.decoder)]
+        return next((prior for prior in reversed(priors) if prior is not None), None)
 
     def generate(self, n, seed=None, **kwargs):
         """New rows, decoded from draws of the prior of the codings.
@@ -210,28 +212,28 @@ class Autoencoder(CheckedModel):
             float32 array of shape (rows,), or (rows, *row_shape) if `per_feature`.
         """
         if per_feature:
-            return self.streams.run("errors", self._errors, self.checked_rows(x, "x"), **kwargs)
+            return self._streams.run("errors", self._errors, self._checked_rows(x, "x"), **kwargs)
         return self._answer("reconstruction_error", x, **kwargs)
 
     def _answer(self, endpoint, x, **kwargs):
-        rows = self.checked_rows(x, "x")
-        (output,) = self.streams.run(endpoint, self.endpoints[endpoint], rows, **kwargs).values()
+        rows = self._checked_rows(x, "x")
+        (output,) = self._streams.run(endpoint, self._endpoints[endpoint], rows, **kwargs).values()
         return output
 
-    def use_calibration(self, calibration=None):
+    def _use_calibration(self, calibration=None):
         """Takes over what an `AnomalyCalibration` knows of normal rows; None forgets it."""
         state = {}
         if calibration is not None:
             calibration.save_own_variables(state)
         self.anomaly.load_own_variables(state)
-        self.streams.forget("anomaly_score")
+        self._streams.forget("anomaly_score")
 
     def get_config(self):
         """The three parts, the column names and the loss."""
         parts = {"encoder": self.encoder, "decoder": self.decoder, "scaler": self.scaler}
         config = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
         columns = None if self.columns is None else list(self.columns)
-        loss = keras.saving.serialize_keras_object(self.default_loss)
+        loss = keras.saving.serialize_keras_object(self._default_loss)
         return {"name": self.name, "columns": columns, "loss": loss, **config}
 
     @classmethod

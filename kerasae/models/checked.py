@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae import door
+from kerasae import validation
 from kerasae.layers.scaling import scale
 from kerasae.models.loops import Loops
 from kerasae.models.resident import in_callbacks, own_functions, resident_evaluate, resident_fit
@@ -20,14 +20,14 @@ def _scheduled(optimizer):
 
 
 class CheckedModel(keras.Model):
-    """Keras's `compile`, `fit`, `evaluate` and `predict` behind a door.
+    """Keras's `compile`, `fit`, `evaluate` and `predict` behind a validation.
 
     Keras trains on NaN, infinite and empty data and takes `batch_size=0` without a word. A subclass
     has `row_shape`, `scaler`, `columns`, `streams`, `default_loss` and `use_calibration`. Datasets
     and generators pass unchecked.
     """
 
-    loops = None  # until compiled
+    _loops = None  # until compiled
 
     def compile(
         self,
@@ -67,23 +67,23 @@ class CheckedModel(keras.Model):
         with own_functions(self):
             super().compile(
                 optimizer,
-                self.default_loss if loss is None else loss,
+                self._default_loss if loss is None else loss,
                 metrics=metrics,
                 weighted_metrics=list(weighted_metrics or ()),
                 steps_per_execution=steps_per_execution or 1,
                 jit_compile=jit_compile,
                 **kwargs,
             )
-        self.loops = self.loops or Loops(self)
-        self.loops.choose(steps_per_execution is None, jit_compile == "auto")
-        self.streams.forget()
+        self._loops = self._loops or Loops(self)
+        self._loops.choose(steps_per_execution is None, jit_compile == "auto")
+        self._streams.forget()
 
     def get_compile_config(self):
         """What `compile` was given; what it chose is chosen again."""
         config = super().get_compile_config()
-        if config and self.loops.automatic_steps:
+        if config and self._loops.automatic_steps:
             config["steps_per_execution"] = None
-        if config and self.loops.automatic_jit:
+        if config and self._loops.automatic_jit:
             config["jit_compile"] = "auto"
         return config
 
@@ -105,7 +105,7 @@ class CheckedModel(keras.Model):
         self._forget_functions()
 
     def _forget_functions(self):
-        self.streams.forget()
+        self._streams.forget()
         if self.compiled:
             with own_functions(self):
                 self.test_function = self.predict_function = None
@@ -116,7 +116,7 @@ class CheckedModel(keras.Model):
         """Keras's `fit`, with the rows checked first; `fit(x)` alone trains."""
         arguments = self._checked(keras.Model.fit, args, kwargs)
         # What normal rows scored under the weights of before says nothing from here on.
-        self.use_calibration()
+        self._use_calibration()
         with resident_fit(self, arguments) as fed:
             return super().fit(**fed)
 
@@ -139,20 +139,20 @@ class CheckedModel(keras.Model):
         arguments = self._checked(keras.Model.predict, args, kwargs)
         given = {name: value for name, value in arguments.items() if value is not None}
         if (
-            door.is_array(arguments["x"])
+            validation.is_array(arguments["x"])
             and given.keys() <= {"x", "batch_size", "verbose"}
             and type(self).predict_step is keras.Model.predict_step
             and not self.run_eagerly
         ):
-            return self.streams.run("predict", self.__call__, **{"verbose": "auto", **given})
-        self.check_weights()
+            return self._streams.run("predict", self.__call__, **{"verbose": "auto", **given})
+        self._check_weights()
         with own_functions(self):
             return super().predict(**arguments)
 
     def make_train_function(self, force=False):
         """Keras's `make_train_function`; forced, it makes what stands in its place anew, too."""
-        if force and self.loops:
-            self.loops.forget()
+        if force and self._loops:
+            self._loops.forget()
         with own_functions(self):
             return super().make_train_function(force)
 
@@ -160,7 +160,7 @@ class CheckedModel(keras.Model):
     test_on_batch = in_callbacks(keras.Model.test_on_batch)
     predict_on_batch = in_callbacks(keras.Model.predict_on_batch)
 
-    def check_weights(self):
+    def _check_weights(self):
         """Refuses a broken model: nothing is scored by it or exported from it.
 
         Raises:
@@ -178,7 +178,7 @@ class CheckedModel(keras.Model):
         bound.pop("self")
         bound.update(bound.pop("kwargs", {}))
         for name in ("batch_size", "epochs", "validation_batch_size"):
-            door.check_count(name, bound.get(name))
+            validation.check_count(name, bound.get(name))
             if bound.get(name) is not None:
                 bound[name] = int(bound[name])
         columns = self.columns
@@ -195,24 +195,24 @@ class CheckedModel(keras.Model):
 
     def _check_rows(self, bound):
         x, y = bound.get("x"), bound.get("y")
-        bound["x"] = self.checked_rows(x, "x")
+        bound["x"] = self._checked_rows(x, "x")
         # Keras drops sample weights that come without targets.
         same = y is x or (y is None and bound.get("sample_weight") is not None)
-        bound["y"] = bound["x"] if same else self.checked_rows(y, "y")
+        bound["y"] = bound["x"] if same else self._checked_rows(y, "y")
         validation = bound.get("validation_data")
         if isinstance(validation, tuple):
             x, y, *weights = (*validation, None)[: max(2, len(validation))]
-            rows = self.checked_rows(x, "validation_data")
-            y = rows if y is None or y is x else self.checked_rows(y, "validation_data")
+            rows = self._checked_rows(x, "validation_data")
+            y = rows if y is None or y is x else self._checked_rows(y, "validation_data")
             bound["validation_data"] = (rows, y, *weights)
         elif validation is not None:
-            bound["validation_data"] = self.checked_rows(validation, "validation_data")
+            bound["validation_data"] = self._checked_rows(validation, "validation_data")
 
     def _scaled_magnitudes(self, rows):
         return np.abs(ops.convert_to_numpy(scale(self.scaler, rows))).max(axis=0)
 
     def _check_probabilities(self, x, where):
-        low, high = ops.convert_to_numpy(scale(self.scaler, door.extremes(x)))
+        low, high = ops.convert_to_numpy(scale(self.scaler, validation.extremes(x)))
         if low.min() < 0 or high.max() > 1:
             loss = getattr(self.loss, "name", self.loss)
             raise ValueError(
@@ -220,7 +220,7 @@ class CheckedModel(keras.Model):
                 f"[0, 1] for the loss {loss}; try a Rescaling scaler, or mse"
             )
 
-    def checked_rows(self, x, where):
+    def _checked_rows(self, x, where):
         """Checked rows for an array, list or DataFrame; anything else as it came.
 
         Args:
@@ -231,20 +231,22 @@ class CheckedModel(keras.Model):
             An array of shape (rows, *row_shape), or `x` itself.
 
         Raises:
-            ValueError: What `door.as_rows` refuses; values that overflow float32 when squared.
+            ValueError: What `as_rows` refuses; values that overflow float32 when squared.
             TypeError: Cells that are not real numbers.
         """
-        if x is None or not door.is_array(x):
+        if x is None or not validation.is_array(x):
             return x
-        x, bound = door.bounded_rows(x, self.row_shape, self.columns, where)
+        x, bound = validation.bounded_rows(x, self.row_shape, self.columns, where)
         if self.compiled and "crossentropy" in str(getattr(self.loss, "name", self.loss)):
             self._check_probabilities(x, where)
-        limit = math.sqrt(door.FLOAT32_MAX)
+        limit = math.sqrt(validation.FLOAT32_MAX)
         widest = np.stack([np.full(x.shape[1:], edge) for edge in (-bound, bound)])
         if not (self._scaled_magnitudes(widest) <= limit).all():
-            scaled = self._scaled_magnitudes(door.extremes(x))
+            scaled = self._scaled_magnitudes(validation.extremes(x))
             if np.isnan(scaled).any():
                 raise ValueError("the scaler is not adapted; expected scaler.adapt(x_train) before")
             if (too_large := scaled > limit).any():
-                raise ValueError(door.overflow(np.argwhere(too_large)[0], self.columns, where))
+                raise ValueError(
+                    validation.overflow(np.argwhere(too_large)[0], self.columns, where)
+                )
         return x

@@ -43,7 +43,7 @@ class ContractiveAutoencoder(Autoencoder):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss of `Autoencoder` and the penalty, on the clean rows."""
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
-        return loss + self.contraction.penalty(self.encoder.layers, scale(self.scaler, x))
+        return loss + self.contraction.weighted_norm(self.encoder.layers, scale(self.scaler, x))
 
     def get_config(self):
         """The parts, the weight of the penalty and its seed."""

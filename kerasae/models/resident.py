@@ -40,10 +40,10 @@ def resident_fit(model, arguments):
     size, shuffle = arguments.get("batch_size") or 32, arguments.get("shuffle", True)
     parts, validation = _split(arguments)
     with _replacing(model):
-        steps = model.loops.steps(len(parts[0]), size, arguments.get("callbacks"))
+        steps = model._loops.steps(len(parts[0]), size, arguments.get("callbacks"))
         model.steps_per_execution = steps
         rows = ResidentRows(parts, size, steps, shuffle, lambda: int(model.optimizer.iterations))
-        model.train_function = model.loops.train(rows, arguments.get("epochs", 1))
+        model.train_function = model._loops.train(rows, arguments.get("epochs", 1))
         given = dict(zip(PARTS, validation, strict=False))
         if _applies(model, {**given, "steps": arguments.get("validation_steps")}):
             size = arguments.get("validation_batch_size") or size
@@ -66,26 +66,26 @@ def resident_evaluate(model, arguments):
     with _replacing(model):
         if not isinstance(rows, ResidentRows):
             parts, size = _parts(arguments), arguments.get("batch_size") or 32
-            steps = model.loops.steps(len(parts[0]), size, arguments.get("callbacks"))
+            steps = model._loops.steps(len(parts[0]), size, arguments.get("callbacks"))
             model.steps_per_execution = steps
             rows = ResidentRows(parts, size, steps)
-        model.test_function = model.loops.test(rows)
+        model.test_function = model._loops.test(rows)
         yield {**arguments, "x": rows, **NO_TARGETS}
 
 
 @contextlib.contextmanager
 def own_functions(model):
     """Gives a model Keras's functions and steps back, for what a callback calls in a `fit`."""
-    if not model.loops or model.loops.replaced is None:
+    if not model._loops or model._loops.replaced is None:
         yield
         return
     now = _state(model)
-    _set_state(model, model.loops.replaced)
-    model.loops.replaced = None
+    _set_state(model, model._loops.replaced)
+    model._loops.replaced = None
     try:
         yield
     finally:
-        model.loops.replaced = _state(model)
+        model._loops.replaced = _state(model)
         _set_state(model, now)
 
 
@@ -135,7 +135,7 @@ def _applies(model, arguments):
 @contextlib.contextmanager
 def _replacing(model):
     """Puts back what is there now; the first of several nested ones keeps it."""
-    loops, now = model.loops, _state(model)
+    loops, now = model._loops, _state(model)
     first = loops.replaced is None
     if first:
         loops.replaced = now

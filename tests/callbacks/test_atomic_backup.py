@@ -31,10 +31,11 @@ def savez_in_two_parts(file, **arrays):
     buffer = io.BytesIO()
     savez(buffer, **arrays)
     half = len(buffer.getvalue()) // 2
-    file.write(buffer.getvalue()[:half])
-    file.flush()
-    kill_at("in the middle of the write")
-    file.write(buffer.getvalue()[half:])
+    with open(file, "wb") as opened:
+        opened.write(buffer.getvalue()[:half])
+        opened.flush()
+        kill_at("in the middle of the write")
+        opened.write(buffer.getvalue()[half:])
 
 def fsync_or_kill(descriptor):
     kill_at("before the flush")

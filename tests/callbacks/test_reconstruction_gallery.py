@@ -7,7 +7,6 @@ import pytest
 import kerasae
 from kerasae import plots
 from kerasae.callbacks import ReconstructionGallery
-from kerasae.callbacks.atomic_file import write_atomically
 
 
 @pytest.fixture
@@ -104,17 +103,3 @@ def test_wrong_arguments_are_refused_before_training(make, x, tmp_path):
         ReconstructionGallery(x, tmp_path, every=0)
     with pytest.raises(ValueError, match=r"\(63,\) \(ReconstructionGallery\)"):
         make().fit(x, verbose=0, callbacks=[ReconstructionGallery(x[:, :63], tmp_path)])
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):
-    path = tmp_path / "file"
-    write_atomically(path, lambda file: file.write(b"old"))
-
-    def broken(file):
-        file.write(b"new")
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, broken)
-    assert path.read_bytes() == b"old"
-    assert [one.name for one in tmp_path.iterdir()] == ["file"]

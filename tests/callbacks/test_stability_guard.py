@@ -59,7 +59,7 @@ def test_a_rate_that_is_too_high_stops_fit_and_brings_the_epochs_first_weights_b
     rate = 1e3 * 100 ** (error.epoch - 2)
     assert f"likely a learning rate of {rate:.2g} that is too high; try" in str(error)
     assert "RangeScaling" in str(error)
-    model.check_weights()
+    model._check_weights()
     # All is sound again, the momentum too: fit goes on where it was.
     model.optimizer.learning_rate = 0.1
     later = model.fit(x, epochs=2, verbose=0, callbacks=[StabilityGuard()]).history["loss"]
@@ -177,7 +177,7 @@ def test_a_backup_beside_it_keeps_the_last_sound_epoch(make, x, tmp_path):
         assert json.loads(str(file["state"]))["epoch"] == error.epoch
     resumed = make()
     resumed.fit(x, epochs=5, shuffle=False, verbose=0, callbacks=[AtomicBackup(tmp_path)])
-    resumed.check_weights()
+    resumed._check_weights()
     assert resumed.history.epoch == list(range(error.epoch, 5))
 
 

@@ -3,14 +3,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kerasae import (
-    AdversarialPrior,
-    Autoencoder,
-    GaussianPrior,
-    MixturePrior,
-    SwissRollPrior,
-    adversarial_autoencoder,
-)
+from kerasae import AdversarialPrior, Autoencoder, adversarial_autoencoder
+from kerasae.layers import GaussianPrior, MixturePrior, SwissRollPrior
 
 
 def numpy(tensor):
@@ -67,9 +61,9 @@ def test_the_two_losses_are_the_formula(beta, prior):
     expected = -np.log(real).mean() - np.log(1 - coded).mean()
     assert of_discriminator == pytest.approx(expected, rel=1e-4)
     assert of_encoder == pytest.approx(-beta * np.log(coded).mean(), rel=1e-4)
-    assert float(layer.figures[0]) == pytest.approx(expected, rel=1e-4)
+    assert float(layer._batch[0]) == pytest.approx(expected, rel=1e-4)
     right = np.concatenate([real > 0.5, coded < 0.5])
-    assert float(layer.figures[1]) == pytest.approx(right.mean())
+    assert float(layer._batch[1]) == pytest.approx(right.mean())
 
 
 def test_losses_of_a_discriminator_that_cannot_tell_are_log_2_and_twice_that():

@@ -4,8 +4,6 @@ import pytest
 from keras import ops
 
 from kerasae import (
-    ContractiveAutoencoder,
-    ContractivePenalty,
     GaussianCorruption,
     RangeScaling,
     SaltPepperDropout,
@@ -13,7 +11,9 @@ from kerasae import (
     stacked_autoencoder,
 )
 from kerasae.callbacks import PenaltyWarmup
+from kerasae.layers import ContractivePenalty
 from kerasae.layers.contraction import DERIVATIVES, jacobian_norm, jacobian_norm_estimate
+from kerasae.models import ContractiveAutoencoder
 
 
 def numpy(tensor):
@@ -162,14 +162,14 @@ def test_the_penalty_estimates_the_norm_of_convolutions(kind):
     x = rows(1, 8, 8, 1)
     penalty = ContractivePenalty(2.0, seed=0)
     many = np.repeat(x, 2000, axis=0)
-    got = float(penalty.penalty(model.layers, many))
+    got = float(penalty.weighted_norm(model.layers, many))
     assert got == pytest.approx(2 * float(norm(model, x)[0]), rel=0.05)
-    assert float(penalty.penalty(model.layers, many)) != got
+    assert float(penalty.weighted_norm(model.layers, many)) != got
 
 
 def test_the_penalty_of_dense_layers_is_exact_and_the_mean_over_the_rows():
     model, x = dense_layers(6, (5, 3), "tanh"), rows(7, 6)
-    got = float(ContractivePenalty(0.3).penalty(model.layers, x))
+    got = float(ContractivePenalty(0.3).weighted_norm(model.layers, x))
     assert got == pytest.approx(0.3 * norm(model, x).mean(), rel=1e-4)
 
 
@@ -264,7 +264,7 @@ def test_the_penalty_is_in_float32_under_a_mixed_policy(half, digits):
         keras.config.set_dtype_policy("float32")
     for one in (model, images):
         x = ops.reshape(digits[:4], (4, *one.row_shape))
-        got = one.contraction.penalty(one.encoder.layers, x)
+        got = one.contraction.weighted_norm(one.encoder.layers, x)
         assert keras.backend.standardize_dtype(got.dtype) == "float32"
         assert np.isfinite(float(got))
     exact = jacobian_norm(model.encoder.layers, digits[:4])

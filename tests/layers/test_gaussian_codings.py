@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kerasae import Autoencoder, GaussianCodings, gaussian_kl
+from kerasae import Autoencoder, GaussianCodings
 from kerasae.callbacks import PenaltyWarmup
+from kerasae.layers import gaussian_kl
 
 
 def numpy(tensor):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kerasae import GaussianPrior, MixturePrior, SwissRollPrior
+from kerasae.layers import GaussianPrior, MixturePrior, SwissRollPrior
 
 PRIORS = [
     GaussianPrior(3),

@@ -7,13 +7,13 @@ from kerasae import (
     Autoencoder,
     TiedDense,
     anomaly,
-    conv_stack,
     deep_features,
     denoising_autoencoder,
     sparse_autoencoder,
     stacked_autoencoder,
     variational_autoencoder,
 )
+from kerasae.models import conv_stack
 
 
 def numpy(tensor):
@@ -179,14 +179,14 @@ def test_a_layer_of_another_shape_or_kind_is_refused():
     with pytest.raises(ValueError, match="not tied yet.*tie.codings"):
         tied(np.ones((1, 5), "float32"))
     with pytest.raises(ValueError, match="gives 20 values.*Received: codings, which takes 9"):
-        tied.tie(dense(5, 9))
+        tied.tie_to(dense(5, 9))
     tied = TiedDense(20, tied_to="codings")
     tied.build((None, 5))
     with pytest.raises(ValueError, match="takes 5 values.*Received: codings, which gives 6"):
-        tied.tie(dense(6, 20))
+        tied.tie_to(dense(6, 20))
     with pytest.raises(ValueError, match="dense layer.*Received: flat, a Flatten"):
-        tied.tie(keras.layers.Flatten(name="flat"))
-    tied.tie(dense(5, 20))
+        tied.tie_to(keras.layers.Flatten(name="flat"))
+    tied.tie_to(dense(5, 20))
     assert tied(np.ones((1, 5), "float32")).shape == (1, 20)
 
 

@@ -103,7 +103,7 @@ def test_callbacks_call_what_keras_gives(digits, call, before, hook):
 
 def assert_as_before(made, x):
     """That Keras's functions and steps are in their places again."""
-    assert made.loops.replaced is None
+    assert made._loops.replaced is None
     assert made.steps_per_execution == 1
     steps = int(made.optimizer.iterations)
     made.train_on_batch(x, x)
@@ -433,7 +433,7 @@ def test_what_xla_cannot_compile_is_trained_without_it(digits, monkeypatch):
     made = kerasae.Autoencoder(encoder, decoder)
     made.compile()
     history = made.fit(digits[:100], epochs=3, verbose=0).history["loss"]
-    assert made.loops.xla_failed
+    assert made._loops.xla_failed
     assert history[2] < history[0]
     assert int(made.optimizer.iterations) == 12
 
@@ -521,7 +521,7 @@ def test_a_callback_sees_every_batch_of_a_test(digits, ends_of):
 @pytest.mark.parametrize(("frequency", "steps"), [("epoch", 50), ("batch", 1), (10, 1)])
 def test_a_tensorboard_of_batches_sees_every_batch(frequency, steps, tmp_path):
     board = keras.callbacks.TensorBoard(tmp_path, update_freq=frequency)
-    assert model().loops.steps(100, 2, [board]) == steps
+    assert model()._loops.steps(100, 2, [board]) == steps
 
 
 @pytest.mark.parametrize("call", ["fit", "evaluate"])

@@ -114,13 +114,13 @@ def test_what_was_chosen_is_chosen_again_after_loading(digits, tmp_path):
     assert made.steps_per_execution == 1
     made.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert loaded.loops.automatic_steps
-    assert loaded.loops.automatic_jit
+    assert loaded._loops.automatic_steps
+    assert loaded._loops.automatic_jit
     given = model(steps_per_execution=3, jit_compile=False)
     given.save(tmp_path / "given.keras")
     loaded = keras.saving.load_model(tmp_path / "given.keras")
     assert loaded.steps_per_execution == 3
-    assert not loaded.loops.automatic_steps
+    assert not loaded._loops.automatic_steps
 
 
 def test_bytes_stay_bytes_on_the_device(digits, monkeypatch):

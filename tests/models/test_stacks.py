@@ -9,13 +9,12 @@ from kerasae import (
     ZOO,
     GaussianCodings,
     SaltPepperDropout,
-    conv_stack,
     convolutional_autoencoder,
     deep_features,
-    dense_stack,
     stacked_autoencoder,
     variational_autoencoder,
 )
+from kerasae.models import conv_stack, dense_stack
 
 
 def names(model):

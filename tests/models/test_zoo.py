@@ -13,7 +13,7 @@ from kerasae import (
     sparse_autoencoder,
     stacked_autoencoder,
 )
-from kerasae.door import parse_layout
+from kerasae.validation import parse_layout
 
 
 def widths(model):

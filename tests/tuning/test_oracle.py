@@ -145,20 +145,6 @@ def test_hyperband_gives_the_best_more_epochs(untrained, tmp_path):
     assert epochs.count(1) > epochs.count(3) >= 3
 
 
-def test_a_write_that_stops_midway_leaves_the_old_file(tmp_path):
-    path = tmp_path / "state.json"
-    results.write_json(path, {"old": 1})
-
-    def write(beside):
-        beside.write_text('{"ne')
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        results.write_whole(path, write)
-    assert results.read_json(path) == {"old": 1}
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_the_oracles_take_what_the_command_names():
     assert set(oracle.ORACLES) == {"grid", "random", "bayesian", "hyperband"}
     plan = {"tuner": "grid", "max_trials": None, "seed": 0, "space": {"beta": [0.1]}, "epochs": 1}

@@ -1,6 +1,7 @@
 import csv
 import json
 import statistics
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -195,14 +196,14 @@ def test_no_winner_is_told(tmp_path, monkeypatch, space):
         best_model(tmp_path / "s")
 
 
-def test_the_winner_is_exported(swept, tmp_path):
-    from kerasae.tuning.export import export_model
-
-    folder = export_model(swept, tmp_path / "winner")
-    assert folder == tmp_path / "winner" / "1"
-    figures = json.loads((folder / "manifest.json").read_text())["figures"]
-    assert figures["val_mse"] == leaderboard(swept)[0]["val_mse"]
+def test_the_winner_is_exported(swept, kerasae):
+    status, _, err = kerasae("export", swept, "--name", "winner")
+    assert (status, err) == (0, "")
+    folder = Path("saved_models/winner/1")
+    metrics = json.loads((folder / "manifest.json").read_text())["metrics"]
+    assert metrics["val_mse"] == leaderboard(swept)[0]["val_mse"]
     assert (folder / "saved_model.pb").is_file()
     x = load("digits").x_test
     np.testing.assert_array_equal(load_model(folder).encode(x), best_model(swept).encode(x))
-    assert export_model(folder / "model.keras", tmp_path / "winner").name == "2"
+    assert kerasae("export", folder / "model.keras", "--name", "winner")[0] == 0
+    assert Path("saved_models/winner/2/saved_model.pb").is_file()

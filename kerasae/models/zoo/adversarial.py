@@ -2,11 +2,11 @@
 
 import keras
 
-from kerasae.door import unknown
 from kerasae.layers.adversarial import AdversarialPrior
 from kerasae.layers.priors import GaussianPrior, MixturePrior, SwissRollPrior
 from kerasae.models.zoo.arguments import as_tuple
 from kerasae.models.zoo.stacked import stacked_autoencoder
+from kerasae.validation import unknown
 
 PRIORS = {
     "gaussian": GaussianPrior,

@@ -2,8 +2,8 @@
 
 import keras
 
-from kerasae.door import check_count, unknown
 from kerasae.layers.sparsity import ACTIVATION_RANGES
+from kerasae.validation import check_count, unknown
 
 
 def as_tuple(name, value):

@@ -2,9 +2,9 @@
 
 import functools
 
-from kerasae.door import check_count
 from kerasae.models.stacks import conv_stack
 from kerasae.models.zoo.stacked import stacked_autoencoder
+from kerasae.validation import check_count
 
 
 def convolutional_autoencoder(

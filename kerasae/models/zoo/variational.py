@@ -1,10 +1,10 @@
 """Variational autoencoders: codings with a distribution, and rows generated from it."""
 
-from kerasae.door import unknown
 from kerasae.layers.gaussian_codings import GaussianCodings
-from kerasae.losses import BernoulliLikelihood, GaussianLikelihood
+from kerasae.models.losses import BernoulliLikelihood, GaussianLikelihood
 from kerasae.models.zoo.arguments import as_tuple
 from kerasae.models.zoo.stacked import stacked_autoencoder
+from kerasae.validation import unknown
 
 
 def variational_autoencoder(

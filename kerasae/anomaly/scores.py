@@ -1,0 +1,153 @@
+"""Scores, thresholds and p-values of rows."""
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from kerasae.anomaly.calibration import AnomalyCalibration
+
+
+class Scores(NamedTuple):
+    """What a calibrated model says of each row.
+
+    Attributes:
+        anomaly_score: float32, (rows,); the reconstruction error unless there is a guard.
+        reconstruction_error: float32, (rows,): mean squared error on the scaled values.
+        feature_errors: float32, (rows, *row_shape): each feature's squared error.
+        p_value: float32, (rows,), in (0, 1]: share of normal rows that score as high.
+        is_anomaly: bool, (rows,): whether the score is above the threshold.
+    """
+
+    anomaly_score: np.ndarray
+    reconstruction_error: np.ndarray
+    feature_errors: np.ndarray
+    p_value: np.ndarray
+    is_anomaly: np.ndarray
+
+
+def calibrate(model, x, threshold="p99", guard=0.0, batch_size=256):
+    """Measures what normal rows score and keeps it with the model, to be saved and exported.
+
+    Normal rows that the model was not trained on give honest p-values: it knows its training rows
+    too well. Training the model further clears the calibration.
+
+    Args:
+        model: An `Autoencoder`.
+        x: Normal rows in the user's units, shape (rows, *row_shape).
+        threshold: "p99" flags what scores above the 99th percentile of the normal rows; "3sd" above
+            their mean plus 3 standard deviations; a number alpha in (0, 1) flags p-values of at
+            most alpha, which is to say a share alpha of new normal rows at most.
+        guard: Weight of the distance in the codings, at least 0; see `AnomalyCalibration`.
+        batch_size: Rows a step.
+
+    Returns:
+        The score above which a row is an anomaly.
+
+    Raises:
+        ValueError: A threshold that cannot be read or needs more rows, a negative guard, or rows
+            that do not fit the model.
+
+    Reference: Vovk, Gammerman and Shafer (2005), Algorithmic learning in a random world; Bates et
+    al. (2023), Testing for outliers with conformal p-values.
+
+    Example:
+        >>> import kerasae
+        >>> x = kerasae.datasets.load("digits").x / 16
+        >>> model = kerasae.stacked_autoencoder((64,), (8,))
+        >>> cutoff = calibrate(model, x, "p90")
+        >>> float(score(model, x).is_anomaly.mean()).__round__(2)
+        0.1
+    """
+    if not 0 <= guard < float("inf"):
+        raise ValueError(f"guard must be finite and at least 0. Received: guard={guard}")
+    rule = threshold_rule(threshold)
+    x = model._checked_rows(x, "x")
+    calibration = AnomalyCalibration()
+    errors = model.reconstruction_error(x, batch_size=batch_size)
+    scores = errors
+    if guard:
+        codings = model.encode(x, batch_size=batch_size).reshape(len(errors), -1)
+        calibration.set_guard(guard, max(errors.mean(), 1e-12), *_center_and_whitening(codings))
+        scores = np.asarray(calibration.score(errors[:, None], codings))
+    calibration.fit(scores, rule(np.sort(scores)))
+    model._use_calibration(calibration)
+    return calibration.threshold
+
+
+def _center_and_whitening(codings):
+    from sklearn.covariance import LedoitWolf  # noqa: PLC0415
+
+    # Shrunk: codings that hardly vary would make every new row infinitely far.
+    estimate = LedoitWolf().fit(codings.astype("float64"))
+    ridge = 1e-6 * np.trace(estimate.covariance_) / len(estimate.covariance_) + 1e-12
+    precision = np.linalg.inv(estimate.covariance_ + ridge * np.eye(len(estimate.covariance_)))
+    return estimate.location_, np.linalg.cholesky(precision)
+
+
+def threshold_rule(threshold):
+    """Reads a threshold as people write it.
+
+    Args:
+        threshold: "p99", "3sd", or a tail probability as a number or text, 0.01.
+
+    Returns:
+        A function from sorted scores of normal rows to the score above which a row is an anomaly.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    text = str(threshold).strip().lower()
+    if match := re.fullmatch(r"p(\d+(?:\.\d+)?)", text):
+        if 0 < (percent := float(match[1])) < 100:
+            return lambda scores: np.percentile(scores, percent)
+    elif match := re.fullmatch(r"(\d+(?:\.\d+)?)sd", text):
+        return lambda scores: scores.mean() + float(match[1]) * scores.std()
+    elif re.fullmatch(r"0?\.\d+|\d(?:\.\d+)?e-\d+", text) and 0 < float(text) < 1:
+        return lambda scores: _tail(scores, float(text))
+    raise ValueError(
+        f"threshold '{threshold}'; expected a percentile p99, standard deviations 3sd, or a tail "
+        "probability between 0 and 1; try p99"
+    )
+
+
+def _tail(scores, alpha):
+    allowed = int(np.floor(alpha * (len(scores) + 1) + 1e-9))
+    if allowed < 1:
+        raise ValueError(
+            f"{len(scores)} normal rows for a tail probability of {alpha:g}; expected at least "
+            f"{int(np.ceil(1 / alpha)) - 1}; try more rows or a larger probability"
+        )
+    # A score above this one has fewer than `allowed` normal scores at or above it.
+    return scores[-allowed]
+
+
+def score(model, x, batch_size=256, verbose=0):
+    """Scores rows by a model that was calibrated; the same rows always get the same scores.
+
+    Args:
+        model: An `Autoencoder` after `calibrate`.
+        x: Rows in the user's units, shape (rows, *row_shape), or a dataset of batches of rows.
+        batch_size: Rows a step.
+        verbose: 1 for a progress bar.
+
+    Returns:
+        `Scores`.
+
+    Raises:
+        ValueError: The model is not calibrated, its weights are not finite, or the rows do not fit.
+    """
+    if not model.anomaly.fitted:
+        raise ValueError(
+            "the model has no threshold; expected kerasae.anomaly.calibrate(model, normal_rows) "
+            "after training"
+        )
+    rows = model._checked_rows(x, "x")
+    answers = model._streams.run(
+        "anomaly_score",
+        model._endpoints["anomaly_score"],
+        rows,
+        batch_size=batch_size,
+        verbose=verbose,
+    )
+    return Scores(**answers)

@@ -1,0 +1,109 @@
+"""`kerasae anomalies`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kerasae.cli.terminal import (
+    THRESHOLDS,
+    DataOption,
+    KeyOption,
+    LabelOption,
+    ModelArgument,
+    console,
+    show_path,
+    starting,
+)
+
+
+def anomalies(
+    model: ModelArgument,
+    data: DataOption,
+    output: Annotated[Path, typer.Option("--output", "-o", help=".csv or .parquet file.")],
+    threshold: Annotated[
+        str | None, typer.Option(help=THRESHOLDS + ". By default the model's own.")
+    ] = None,
+    guard: Annotated[
+        float | None, typer.Option(help="Weight of the distance in the codings, in the score.")
+    ] = None,
+    normal: Annotated[
+        str | None,
+        typer.Option(help="Normal rows to take the threshold from, by default those of DATA."),
+    ] = None,
+    per_feature: Annotated[bool, typer.Option(help="Write each column's error too.")] = False,
+    key: KeyOption = None,
+    label: LabelOption = None,
+) -> None:
+    """Writes the anomaly scores of all rows of DATA, and pictures of the errors and worst rows."""
+    with starting():
+        import numpy as np
+
+        from kerasae import anomaly
+        from kerasae.atomic import write_file
+        from kerasae.cli.tables import check_suffix, load_rows, verbosity, write_table
+        from kerasae.export import load_model
+    check_suffix(output, (".csv", ".parquet"))
+    autoencoder = load_model(model)
+    rows = load_rows(autoencoder, data, key, label)
+    if threshold or normal or guard is not None or not autoencoder.anomaly.fitted:
+        source = normal or data
+        x = load_rows(autoencoder, normal, key, label).x if normal else rows.x
+        anomaly.calibrate(autoencoder, x, threshold or "p99", guard or 0.0)
+        console.print(f"threshold and p-values from the {len(x)} rows of {source}", soft_wrap=True)
+    scores = anomaly.score(autoencoder, rows.x, verbose=verbosity())
+    errors = scores.feature_errors.reshape(len(rows.x), -1)
+    names = rows.columns or [f"column_{i}" for i in range(errors.shape[1])]
+    table = {"row": np.arange(len(errors))}
+    table |= {name: value for name, value in scores._asdict().items() if name != "feature_errors"}
+    table["worst_column"] = np.array(names)[errors.argmax(axis=1)]
+    if per_feature:
+        table |= {f"error_{name}": column for name, column in zip(names, errors.T, strict=True)}
+    write_table(table, output)
+    console.print(_worst(table))
+    flagged = int(scores.is_anomaly.sum())
+    console.print(f"{flagged} of {len(errors)} rows are anomalies: {output}", soft_wrap=True)
+    for name, figure in _pictures(autoencoder, rows, scores).items():
+        path = output.with_name(f"{output.stem}-{name}.png")
+        write_file(path, lambda file, figure=figure: figure.savefig(file, dpi=120))
+        show_path("picture", path)
+
+
+def _worst(columns):
+    """The five rows with the highest scores, as a table to print."""
+    import numpy as np
+    from rich.table import Table
+
+    shown = ("row", "anomaly_score", "p_value", "is_anomaly", "worst_column")
+    table = Table(*(name.replace("_", " ") for name in shown))
+    for row in np.argsort(-columns["anomaly_score"])[:5]:
+        values = (columns[name][row] for name in shown)
+        table.add_row(*(f"{v:.5g}" if isinstance(v, np.floating) else str(v) for v in values))
+    return table
+
+
+def _pictures(autoencoder, rows, scores):
+    import numpy as np
+    from keras import ops
+
+    from kerasae import plots
+    from kerasae.layers.scaling import scale
+
+    worst = np.argsort(-scores.anomaly_score)[:5]
+    pair = rows.x[worst], autoencoder.reconstruct(rows.x[worst])
+    if not rows.image_shape:
+        # Columns of a table have units of their own: only their scaled values share an axis.
+        pair = (ops.convert_to_numpy(scale(autoencoder.scaler, x)) for x in pair)
+    return {
+        "errors": plots.error_histogram(
+            scores.anomaly_score,
+            threshold=autoencoder.anomaly.threshold,
+            quantity="anomaly score",
+        ),
+        "worst": plots.worst_rows(
+            *pair,
+            scores.reconstruction_error[worst],
+            image_shape=rows.image_shape,
+            numbers=worst,
+        ),
+    }

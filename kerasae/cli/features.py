@@ -1,0 +1,37 @@
+"""`kerasae features`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kerasae.cli.terminal import (
+    DataOption,
+    KeyOption,
+    LabelOption,
+    ModelArgument,
+    console,
+    starting,
+)
+
+
+def features(
+    model: ModelArgument,
+    data: DataOption,
+    output: Annotated[Path, typer.Option("--output", "-o", help=".parquet, .csv or .npy file.")],
+    layer: Annotated[str, typer.Option(help="Layer whose output to write.")] = "codings",
+    key: KeyOption = None,
+    label: LabelOption = None,
+) -> None:
+    """Writes the deep features of all rows of DATA, in their order."""
+    with starting():
+        from kerasae.cli.tables import check_suffix, load_rows, verbosity, write_table
+        from kerasae.export import load_model
+        from kerasae.methods import deep_features
+    check_suffix(output, (".parquet", ".csv", ".npy"))
+    autoencoder = load_model(model)
+    x = load_rows(autoencoder, data, key, label).x
+    codings = deep_features(autoencoder, x, layer, verbose=verbosity()).reshape(len(x), -1)
+    names = [f"{layer}_{i}" for i in range(1, codings.shape[1] + 1)]
+    write_table(dict(zip(names, codings.T, strict=True)), output)
+    console.print(f"{len(codings)} rows, {codings.shape[1]} columns: {output}", soft_wrap=True)

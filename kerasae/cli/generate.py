@@ -1,0 +1,53 @@
+"""`kerasae generate`."""
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kerasae.cli.terminal import ModelArgument, console, starting
+
+
+def generate(
+    model: ModelArgument,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help=".png, .parquet, .csv or .npy file.")
+    ],
+    count: Annotated[int, typer.Option("--count", "-n", help="How many rows.")] = 100,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same rows.")] = None,
+) -> None:
+    """Writes new rows, or a picture of them, from a variational or adversarial model."""
+    from kerasae.validation import check_count
+
+    check_count("--count", count)
+    with starting():
+        from kerasae import plots
+        from kerasae.atomic import write_file
+        from kerasae.cli.tables import check_suffix, verbosity, write_table
+        from kerasae.export import load_model
+    check_suffix(output, (".png", ".parquet", ".csv", ".npy"))
+    autoencoder = load_model(model)
+    rows = autoencoder.generate(count, seed, verbose=verbosity())
+    if output.suffix == ".png":
+        figure = plots.images(rows, _image_shape(autoencoder))
+        write_file(output, lambda file: figure.savefig(file, dpi=120))
+    else:
+        rows = rows.reshape(count, -1)
+        names = autoencoder.columns or [f"column_{i}" for i in range(rows.shape[1])]
+        write_table(dict(zip(names, rows.T, strict=True)), output)
+    console.print(f"{count} rows: {output}", soft_wrap=True, highlight=False)
+
+
+def _image_shape(autoencoder):
+    """Height and width of the images that a model's rows are; a square's where they are flat."""
+    if len(autoencoder.row_shape) == 3 and autoencoder.row_shape[2] == 1:
+        return autoencoder.row_shape[:2]
+    columns = math.prod(autoencoder.row_shape)
+    side = math.isqrt(columns)
+    if side * side != columns:
+        raise ValueError(
+            "output must be a table where rows are no square images. "
+            f"Received: a .png for rows of {columns} columns. Try --output rows.csv"
+        )
+    return side, side

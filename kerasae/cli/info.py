@@ -1,0 +1,27 @@
+"""`kerasae info`."""
+
+from kerasae.cli.terminal import ModelArgument, console, starting
+
+
+def info(model: ModelArgument) -> None:
+    """Shows what a saved model is: shape, columns, scaler, layout, metrics of its training."""
+    from rich.table import Table
+
+    with starting():
+        from kerasae.export.load import newest, read_manifest
+        from kerasae.export.versions import verify
+    table = Table("what", "value")
+    content = read_manifest(model)
+    if "files" in content:
+        content["files"] = f"{verify(newest(model))}, as they were written"
+    for what, value in content.items():
+        table.add_row(what, _text(value))
+    console.print(table)
+
+
+def _text(value):
+    if isinstance(value, dict):
+        return "\n".join(f"{name} {number:.5g}" for name, number in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "none" if value in (None, "") else str(value)

@@ -1,0 +1,54 @@
+"""Rows that go into a saved model, and tables that come out of it."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasae.atomic import write_file
+from kerasae.datasets import Data, load
+from kerasae.models import Autoencoder
+from kerasae.validation import column_order, required
+
+
+def load_rows(autoencoder: Autoencoder, data: str, key: str | None, label: str | None) -> Data:
+    """The data, its columns in the order of the model where both have names."""
+    rows = load(data, key=key, label=label)
+    if rows.columns and autoencoder.columns:
+        order = column_order(rows.columns, autoencoder.columns, data)
+        rows = rows._replace(x=rows.x[:, order], columns=list(autoencoder.columns))
+    # Flat rows become images here, and those that do not fit are refused.
+    return rows._replace(x=autoencoder._checked_rows(rows.x, data))
+
+
+def verbosity() -> int:
+    """1, for a progress bar, where somebody looks on."""
+    return 1 if sys.stderr.isatty() else 0
+
+
+def check_suffix(output: Path, suffixes: Sequence[str]) -> None:
+    """Refuses a file name whose suffix names no format that can be written."""
+    if output.suffix not in suffixes:
+        raise ValueError(
+            f"output must end in {', '.join(suffixes[:-1])} or {suffixes[-1]}. Received: {output}"
+        )
+
+
+def write_table(columns: Mapping[str, Any], path: Path) -> None:
+    """Writes columns as .npy, .csv or .parquet, whole or not at all."""
+
+    def as_numpy(file):
+        with file.open("wb") as opened:
+            np.save(opened, np.stack(list(columns.values()), axis=1))
+
+    def as_table(file):
+        required("pyarrow", f"{path.suffix} files")
+        import pyarrow
+        from pyarrow import csv, parquet
+
+        write = csv.write_csv if path.suffix == ".csv" else parquet.write_table
+        write(pyarrow.table(dict(columns)), file)
+
+    write_file(path, as_numpy if path.suffix == ".npy" else as_table)

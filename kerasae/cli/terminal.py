@@ -1,0 +1,56 @@
+"""The terminal: what the command shows while it works, and the option texts that commands share."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+console = Console()
+
+DataOption = Annotated[
+    str, typer.Argument(help="digits, mnist, or a .npz, .npy, .csv, .parquet or IDX file.")
+]
+ModelArgument = Annotated[
+    Path, typer.Argument(help="A .keras file, or saved_models/NAME[/VERSION].")
+]
+KeyOption = Annotated[str | None, typer.Option(help="Array of an .npz that holds the rows.")]
+LabelOption = Annotated[
+    str | None, typer.Option(help="Column of a table that holds labels, left out of the rows.")
+]
+OutputOption = Annotated[Path, typer.Option(help="Folder of the saved models.")]
+
+THRESHOLDS = "What is an anomaly: above a percentile p99 or 3sd, or a tail probability 0.01"
+
+
+@contextlib.contextmanager
+def quiet(doing: str) -> Iterator[None]:
+    """Shows that something is going on, and drops what TensorFlow's libraries write meanwhile."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    with console.status(doing), Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+
+
+@contextlib.contextmanager
+def starting() -> Iterator[None]:
+    """Starts Keras quietly."""
+    with quiet("starting Keras"):
+        from keras import ops
+
+        ops.ones(1)
+        yield
+
+
+def show_path(what: str, path: Path | str) -> None:
+    """Prints where something was written, on one line that can be copied."""
+    console.print(f"{what}: {path}", soft_wrap=True, highlight=False)

@@ -1,0 +1,212 @@
+"""`kerasae train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kerasae.cli.terminal import (
+    THRESHOLDS,
+    DataOption,
+    KeyOption,
+    LabelOption,
+    OutputOption,
+    console,
+    show_path,
+    starting,
+)
+
+
+def train(
+    data: DataOption = "digits",
+    model: Annotated[str, typer.Option(help="Family of the zoo.")] = "stacked",
+    hidden: Annotated[
+        str | None,
+        typer.Option(help="Widths, 300-100-300. By default as many as columns, then a quarter."),
+    ] = None,
+    activation: Annotated[
+        str | None, typer.Option(help="Activation of the hidden layers. By default the family's.")
+    ] = None,
+    images: Annotated[
+        bool, typer.Option("--images", help="Convolutions, for any family, where rows are images.")
+    ] = False,
+    scaler: Annotated[
+        str,
+        typer.Option(help="auto (pixels for images, else range), pixels, range, standard or none."),
+    ] = "auto",
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the rows. By default about 4,500 steps.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Rows a step. By default 128, or 32 under 10,000 rows.")
+    ] = None,
+    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 0.001,
+    rho: Annotated[
+        float | None, typer.Option(help="Sparse: target of the mean activation.")
+    ] = None,
+    beta: Annotated[
+        float | None, typer.Option(help="Weight of the family's penalty, if it has one.")
+    ] = None,
+    k: Annotated[int | None, typer.Option(help="K-sparse: codings that a row keeps.")] = None,
+    winners: Annotated[
+        float | None, typer.Option(help="Winner-take-all: share of the rows that win.")
+    ] = None,
+    likelihood: Annotated[
+        str | None, typer.Option(help="Variational: bernoulli, for values in [0, 1], or gaussian.")
+    ] = None,
+    prior: Annotated[
+        str | None, typer.Option(help="Adversarial: gaussian, mixture or swiss-roll.")
+    ] = None,
+    tied: Annotated[
+        bool, typer.Option("--tied", help="Decoder weights are the encoder's, transposed.")
+    ] = False,
+    corruption: Annotated[
+        str | None, typer.Option(help="gaussian:STDDEV or salt-pepper:RATE, in training only.")
+    ] = None,
+    threshold: Annotated[str, typer.Option(help=THRESHOLDS + ", of the test rows.")] = "p99",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
+    name: Annotated[str | None, typer.Option(help="By default DATA-MODEL.")] = None,
+    output: OutputOption = Path("saved_models"),
+    key: KeyOption = None,
+    label: LabelOption = None,
+    test_fraction: Annotated[float, typer.Option(help="Rows kept for testing.")] = 0.2,
+) -> None:
+    """Trains an autoencoder and saves it with its metrics and plots as OUTPUT/NAME/VERSION."""
+    from kerasae.validation import check_count, parse_layout
+
+    check_count("--epochs", epochs)
+    check_count("--batch-size", batch_size)
+    hidden_units = hidden and parse_layout(hidden)
+    with starting():
+        import keras
+
+        from kerasae import anomaly
+        from kerasae.datasets import load
+        from kerasae.models import ZOO, recipes
+    recipes.check_family(model)
+    options = {"activation": activation, "rho": rho, "beta": beta, "corruption": corruption}
+    options |= {"k": k, "winners": winners, "likelihood": likelihood, "prior": prior}
+    options = recipes.family_options(model, {**options, "tied": tied or None})
+    anomaly.threshold_rule(threshold)
+    rows = load(data, key=key, label=label, test_fraction=test_fraction)
+    input_shape = recipes.row_shape(model, rows.x.shape[1], rows.image_shape, images)
+    rows = rows._replace(x=rows.x.reshape(-1, *input_shape))
+    x = rows.x_train
+    fitted = recipes.make_scaler(scaler, x, rows.image_shape)
+    keras.utils.set_random_seed(seed)
+    autoencoder = ZOO[model](
+        input_shape,
+        hidden_units or recipes.default_units(model, input_shape),
+        scaler=fitted,
+        columns=rows.columns,
+        **recipes.fill_in(model, options, x, fitted, rows.x_test),
+    )
+    batch_size = batch_size or recipes.default_batch_size(len(x))
+    epochs = epochs or recipes.default_epochs(len(x), batch_size)
+    autoencoder.compile(recipes.optimizer_of(autoencoder, learning_rate))
+    _fit(autoencoder, rows, epochs, batch_size)
+    metrics = _compare_with_pca(autoencoder, rows)
+    if rows.is_test.any():
+        metrics["threshold"] = anomaly.calibrate(autoencoder, rows.x_test, threshold)
+    _save(autoencoder, rows, output / (name or f"{Path(data).name.split('.')[0]}-{model}"), metrics)
+
+
+def _fit(autoencoder, rows, epochs, batch_size):
+    from keras.callbacks import LambdaCallback
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from kerasae.callbacks import StabilityGuard
+
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("training", total=epochs)
+
+        def show(epoch, logs):
+            text = f"mse {logs['mse']:.5f}, test {logs['val_mse']:.5f}, epoch"
+            progress.update(task, advance=1, description=text)
+
+        autoencoder.fit(
+            rows.x_train,
+            validation_data=rows.x_test,
+            epochs=epochs,
+            batch_size=batch_size,
+            verbose=0,
+            callbacks=[LambdaCallback(on_epoch_end=show), StabilityGuard()],
+        )
+
+
+def _compare_with_pca(autoencoder, rows):
+    import numpy as np
+    from keras import ops
+    from rich.table import Table
+    from sklearn.decomposition import PCA
+
+    from kerasae.layers.scaling import scale
+
+    codings = int(np.prod(autoencoder.encoder.output_shape[1:]))
+    parts = {"train": rows.x_train, "test": rows.x_test}
+    scaled = {
+        name: ops.convert_to_numpy(scale(autoencoder.scaler, x)).reshape(len(x), -1)
+        for name, x in parts.items()
+    }
+    pca = PCA(min(codings, *scaled["train"].shape), random_state=0).fit(scaled["train"])
+    metrics = {}
+    table = Table("mean squared error (scaled)", *parts)
+    for who in (autoencoder.name, f"PCA, {codings} components"):
+        errors = []
+        for name, x in parts.items():
+            if who == autoencoder.name:
+                key, error = f"{name}_mse", autoencoder.reconstruction_error(x).mean()
+            else:
+                projected = pca.inverse_transform(pca.transform(scaled[name]))
+                key, error = f"pca_{name}_mse", np.square(scaled[name] - projected).mean()
+            metrics[key] = float(error)
+            errors.append(f"{error:.5f}")
+        table.add_row(who, *errors)
+    console.print(table)
+    return metrics
+
+
+def _save(autoencoder, rows, directory, metrics):
+    from kerasae.export import KERAS_FILE, publish_model, write_serving_files
+
+    with console.status("saving"):
+        drawn = _plots(autoencoder, rows)
+        folder = publish_model(
+            autoencoder, directory, metrics=metrics, plots=drawn, keras_model=True
+        )
+        write_serving_files(directory.parent)
+    show_path("SavedModel", folder)
+    show_path("Keras model", folder / KERAS_FILE)
+    show_path("plots", folder / "plots")
+
+
+def _plots(autoencoder, rows):
+    from kerasae import plots
+
+    drawn = {
+        "loss": plots.loss_curve(autoencoder.history.history),
+        "reconstructions": _reconstructions(autoencoder, rows),
+    }
+    if rows.image_shape and autoencoder.prior is not None:
+        drawn["generated"] = plots.images(autoencoder.generate(40, seed=0), rows.image_shape)
+    return drawn
+
+
+def _reconstructions(autoencoder, rows):
+    from keras import ops
+
+    from kerasae import plots
+    from kerasae.layers.scaling import scale
+
+    if rows.image_shape:
+        shown = rows.x_test[:10]
+        titles = None if rows.y is None else [str(label) for label in rows.y_test[:10]]
+        return plots.reconstructions(
+            shown, autoencoder.reconstruct(shown), rows.image_shape, titles
+        )
+    pair = (rows.x_test[:5], autoencoder.reconstruct(rows.x_test[:5]))
+    # Columns of a table have units of their own: only their scaled values share an axis.
+    return plots.reconstructions(
+        *(ops.convert_to_numpy(scale(autoencoder.scaler, x)) for x in pair)
+    )

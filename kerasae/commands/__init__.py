@@ -1,1 +1,0 @@
-"""What the commands do, once Keras is there: one file a kind of work."""

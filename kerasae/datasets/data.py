@@ -1,0 +1,133 @@
+"""Data by name, or from the user's own files, as arrays; nothing is ever unpickled."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kerasae.datasets import files
+from kerasae.validation import as_rows, unknown
+
+
+class Data(NamedTuple):
+    """Rows, and what is known about them.
+
+    Attributes:
+        x: All rows in the order of the source, shape (rows, columns); integers as stored, anything
+            else float32.
+        is_test: Boolean array, true for the rows kept for testing.
+        y: One label a row, or None.
+        columns: Names of the columns, or None.
+        image_shape: (height, width) of the image that a row holds, or None.
+    """
+
+    x: np.ndarray
+    is_test: np.ndarray
+    y: np.ndarray | None = None
+    columns: list | None = None
+    image_shape: tuple | None = None
+
+    @property
+    def x_train(self):
+        """The rows to train on."""
+        return self.x[~self.is_test]
+
+    @property
+    def x_test(self):
+        """The rows to test on; the training rows where there are too few to keep some."""
+        return self.x[self.is_test] if self.is_test.any() else self.x
+
+    @property
+    def y_train(self):
+        """The labels of `x_train`, or None."""
+        return None if self.y is None else self.y[~self.is_test]
+
+    @property
+    def y_test(self):
+        """The labels of `x_test`, or None."""
+        return self.y[self.is_test] if self.y is not None and self.is_test.any() else self.y
+
+
+def load(name_or_path, *, key=None, label=None, test_fraction=0.2):
+    """Loads a data set by name or from a file.
+
+    Args:
+        name_or_path: "digits" (scikit-learn's 1,797 images of 8x8, embedded), "mnist" (70,000 of
+            28x28), or a path ending in .npz, .npy, .csv, .parquet, .idx, -ubyte, the last two also
+            with .gz.
+        key: Which array of an .npz holds the rows; by default x_train and x_test, or X, x, data, or
+            the only one.
+        label: Column of a .csv or .parquet that holds labels rather than a number to learn.
+        test_fraction: Share of the rows kept for testing where the source has no such split of its
+            own, in [0, 1); drawn by a fixed seed.
+
+    Returns:
+        `Data`. Images are flattened to rows.
+
+    Raises:
+        ValueError: An unknown name or format, a damaged file, rows that cannot be trained on.
+        TypeError: Cells that are not real numbers.
+        FileNotFoundError: No such file, or MNIST can neither be found nor downloaded.
+
+    Reference: MNIST, LeCun et al. (1998); digits, Alpaydin and Kaynak (1998).
+
+    Example:
+        >>> data = load("digits")
+        >>> data.x.shape, data.image_shape
+        ((1797, 64), (8, 8))
+    """
+    if not 0 <= test_fraction < 1:
+        raise ValueError(f"test_fraction must lie in [0, 1). Received: {test_fraction}")
+    if name_or_path in NAMED:
+        return NAMED[name_or_path](test_fraction)
+    path = Path(name_or_path)
+    if not path.suffix and not path.exists():
+        raise ValueError(unknown("data set", name_or_path, list(NAMED)))
+    return _data(files.read(path, key, label), test_fraction, path)
+
+
+def _digits(test_fraction):
+    from sklearn.datasets import load_digits  # noqa: PLC0415
+
+    digits = load_digits()
+    parts = {"x": digits.images.astype("uint8"), "y": digits.target}
+    return _data(parts, test_fraction, "digits")
+
+
+def _mnist(test_fraction):
+    folder = os.environ.get("KERASAE_DATA_DIR")
+    if folder and (path := Path(folder) / "mnist.npz").is_file():
+        return load(path, test_fraction=test_fraction)
+    import keras  # noqa: PLC0415
+
+    try:
+        (x, y), (x_test, y_test) = keras.datasets.mnist.load_data()
+    except Exception as error:  # whatever a download can raise
+        reason = " ".join(str(error).split())
+        raise FileNotFoundError(
+            f"MNIST cannot be downloaded: {reason} (keras.datasets.mnist); expected "
+            "network access or a stored copy; try KERASAE_DATA_DIR=FOLDER with mnist.npz in it"
+        ) from error
+    return _data({"x": x, "y": y, "x_test": x_test, "y_test": y_test}, test_fraction, "mnist")
+
+
+def _data(parts, test_fraction, where):
+    columns = parts.get("columns")
+    x, y = as_rows(parts["x"], columns=columns, where=where), parts.get("y")
+    is_test = np.zeros(len(x), bool)
+    if "x_test" in parts:
+        x_test = as_rows(parts["x_test"], x.shape[1:], where=where)
+        is_test = np.append(is_test, np.ones(len(x_test), bool))
+        x = np.concatenate([x, x_test])
+        y = np.concatenate([y, parts["y_test"]]) if y is not None and "y_test" in parts else None
+    else:
+        drawn = np.random.default_rng(0).permutation(len(x))[: round(test_fraction * len(x))]
+        is_test[drawn] = True
+    if y is not None and len(y) != len(x):
+        raise ValueError(f"{len(y)} labels for {len(x)} rows ({where}); expected one a row")
+    image_shape = x.shape[1:3] if x.ndim == 3 or x.shape[3:] == (1,) else None
+    return Data(x.reshape(len(x), -1), is_test, y, columns, image_shape)
+
+
+NAMED = {"digits": _digits, "mnist": _mnist}

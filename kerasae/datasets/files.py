@@ -1,0 +1,215 @@
+"""The user's own files, read into arrays; nothing is ever unpickled."""
+
+import gzip
+import struct
+import zipfile
+import zlib
+
+import numpy as np
+
+from kerasae.validation import unknown
+
+IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+LABELS = ("y", "labels", "target")
+
+
+def read(path, key=None, label=None):
+    """Reads a file of rows.
+
+    Args:
+        path: `pathlib.Path` ending in .npz, .npy, .csv, .parquet, or .idx or -ubyte (also .gz).
+        key: Which array of an .npz holds the rows, or None for the usual names.
+        label: Column of a .csv or .parquet that holds labels, or None.
+
+    Returns:
+        A dict with "x" and, where the file has them, "y", "x_test", "y_test" and "columns".
+
+    Raises:
+        ValueError: An unknown format, or a damaged, foreign or empty file.
+        TypeError: A column of a table is not of numbers.
+        FileNotFoundError: No such file.
+    """
+    reader = _reader(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file ({path}); expected a file that can be read")
+    try:
+        return reader(path, key, label)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error) as error:
+        raise ValueError(
+            f"damaged file: {_one_line(error)} ({path}); expected a whole {path.suffix} file; "
+            "try copying or downloading it again"
+        ) from error
+
+
+def _reader(path):
+    suffix = path.suffix.lower()
+    if path.name.lower().removesuffix(".gz").endswith((".idx", "ubyte")):
+        return _read_idx
+    if suffix in READERS:
+        return READERS[suffix]
+    raise ValueError(
+        f"unknown format '{suffix}' ({path}); expected {', '.join(READERS)}, .idx or -ubyte"
+    )
+
+
+def _one_line(error):
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _refuse_pickle(error, path):
+    if "pickle" in str(error):
+        raise ValueError(
+            f"pickled objects, which can run code when read ({path}); expected plain numbers; "
+            "try saving the array as float32"
+        ) from error
+    raise ValueError(
+        f"damaged file: {_one_line(error)} ({path}); expected a whole NumPy file"
+    ) from error
+
+
+def _read_npy(path, key, label):
+    try:
+        x = np.load(path, allow_pickle=False)
+    except ValueError as error:
+        _refuse_pickle(error, path)
+    return {"x": x}
+
+
+def _read_npz(path, key, label):
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if not hasattr(archive, "files"):
+            raise zipfile.BadZipFile("not an npz archive")
+        with archive:
+            arrays = {name: archive[name] for name in _wanted(archive.files, key, path)}
+    except ValueError as error:
+        if isinstance(error, _NoKeyError):
+            raise
+        _refuse_pickle(error, path)
+    return {USUAL.get(name, "x"): array for name, array in arrays.items()}
+
+
+class _NoKeyError(ValueError):
+    """An .npz has no array of the name that was asked for."""
+
+
+USUAL = {"x_test": "x_test", "y_test": "y_test", "y_train": "y"} | dict.fromkeys(LABELS, "y")
+
+
+def _wanted(names, key, path):
+    """The arrays to read from an .npz, the rows first."""
+    if key is None and "x_train" in names:
+        rest = ["x_test", "y_train", "y_test"] if "x_test" in names else ["y_train"]
+        return ["x_train", *(name for name in rest if name in names)]
+    if key is None:
+        key = next((name for name in ("X", "x", "data") if name in names), None)
+        if key is None and len(names) == 1:
+            key = names[0]
+    if key not in names:
+        raise _NoKeyError(
+            f"no array {key or 'x_train, X, x or data'} ({path}); expected one of "
+            f"{', '.join(names) or 'none: the archive is empty'}; try key (--key) with one of them"
+        )
+    return [key, *[name for name in LABELS if name in names and name != key][:1]]
+
+
+def _read_idx(path, key, label):
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    with opened(path, "rb") as file:
+        content = file.read()
+    zeros, kind, rank = struct.unpack_from(">HBB", content)
+    if zeros or kind not in IDX_TYPES:
+        raise ValueError(
+            f"magic number 0x{content[:4].hex()} ({path}); expected 0x0000, a type of "
+            f"{', '.join(f'0x{code:02x}' for code in IDX_TYPES)} and the number of dimensions"
+        )
+    shape = struct.unpack_from(f">{rank}I", content, 4)
+    dtype = np.dtype(IDX_TYPES[kind])
+    expected = 4 + 4 * rank + int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if len(content) != expected:
+        raise ValueError(
+            f"{len(content)} bytes ({path}); expected {expected} for shape {shape} of {dtype.name}"
+        )
+    x = np.frombuffer(content, dtype, offset=4 + 4 * rank).reshape(shape)
+    return {"x": x.astype(dtype.newbyteorder("="))}
+
+
+def _read_csv(path, key, label):
+    from pyarrow import ArrowInvalid, csv  # noqa: PLC0415
+
+    try:
+        # One thread: only then does pyarrow name the row of an error.
+        table = csv.read_csv(path, read_options=csv.ReadOptions(use_threads=False))
+    except ArrowInvalid as error:
+        hint = "the same number of comma-separated cells in every line, in UTF-8"
+        raise ValueError(f"{_one_line(error)} ({path}); expected {hint}") from error
+    names = table.column_names
+    if len(names) == 1 and ";" in names[0]:
+        raise ValueError(
+            f"semicolons in line 1 ({path}); expected commas between cells; "
+            "try replacing ; by , (and decimal commas by points first)"
+        )
+    if all(_is_number(name) for name in names):
+        raise ValueError(
+            f"no header: line 1 holds only numbers ({path}); expected the names of the columns; "
+            "try adding a line with them"
+        )
+    return _from_table(table, path, label)
+
+
+def _is_number(text):
+    try:
+        float(text)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _read_parquet(path, key, label):
+    from pyarrow import ArrowException, parquet  # noqa: PLC0415
+
+    try:
+        table = parquet.read_table(path)
+    except ArrowException as error:
+        raise ValueError(
+            f"damaged file: {_one_line(error)} ({path}); expected a whole Parquet file"
+        ) from error
+    return _from_table(table, path, label)
+
+
+def _from_table(table, path, label):
+    names = table.column_names
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"column '{twice[0]}' appears twice ({path}); expected distinct names")
+    if not table.num_rows:
+        raise ValueError(f"0 rows ({path}); expected at least one row under the header")
+    y = None
+    if label is not None:
+        if label not in names:
+            raise ValueError(unknown("column", label, names) + f" ({path})")
+        y = table[label].to_numpy()
+        table = table.drop_columns([label])
+    cells = [_numbers(name, table[name], path) for name in table.column_names]
+    if not cells:
+        raise ValueError(f"0 columns ({path}); expected at least one column of numbers")
+    columns = table.column_names
+    return {"x": np.stack(cells, axis=1), "y": y, "columns": columns}
+
+
+def _numbers(name, values, path):
+    import pyarrow as pa  # noqa: PLC0415
+
+    kind = values.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        if pa.types.is_null(kind):
+            return np.full(len(values), np.nan, "float32")
+        cells = [value.as_py() for value in values]
+        row = next((row for row, cell in enumerate(cells) if not _is_number(cell)), 0)
+        raise TypeError(
+            f"column '{name}' holds {cells[row]!r} ({path}, row {row}); expected real numbers; "
+            f"try encoding or dropping it, or label (--label) {name}"
+        )
+    return values.to_numpy().astype("float64")
+
+
+READERS = {".npz": _read_npz, ".npy": _read_npy, ".csv": _read_csv, ".parquet": _read_parquet}

@@ -1,0 +1,125 @@
+"""SavedModels, which run in TF Serving without Python and without kerasae."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kerasae.export.manifest import manifest, write_manifest
+from kerasae.methods.features import layer_functions
+from kerasae.models import Autoencoder
+from kerasae.validation import required
+
+Signatures = dict[str, tuple[Callable[[Any], dict[str, Any]], keras.InputSpec]]
+
+
+def write_saved_model(
+    model: Autoencoder,
+    folder: Path,
+    metrics: Mapping[str, float] | None = None,
+    *,
+    features: Sequence[str] = (),
+    name: str = "model",
+) -> None:
+    """Writes the SavedModel, its warm-up requests and its manifest into a folder.
+
+    Args:
+        model: An `Autoencoder`.
+        folder: Path of the folder.
+        metrics: Numbers by name for the manifest, or None.
+        features: Names of layers for the signature `features`.
+        name: What a server calls the model.
+
+    Raises:
+        ModuleNotFoundError: TensorFlow is missing.
+        ValueError: Weights are not finite.
+    """
+    required("tensorflow", "a SavedModel")
+    model._check_weights()
+    served = signatures(model, features)
+    write_graph(model, served, folder)
+    _write_warmup(folder, name, {signature: spec for signature, (_, spec) in served.items()})
+    write_manifest(folder, {**manifest(model, metrics), "signatures": list(served)})
+
+
+def write_graph(model: Autoencoder, served: Signatures, folder: str | Path) -> None:
+    """Writes a SavedModel of signatures and nothing else.
+
+    Args:
+        model: The `Autoencoder` whose weights they use.
+        served: A dict as `signatures` makes it.
+        folder: Path of the folder.
+    """
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    for signature, (function, spec) in served.items():
+        archive.add_endpoint(signature, function, input_signature=[spec])
+    # TensorFlow says every time that there are no assets, to both streams of a notebook.
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel("WARNING")
+    try:
+        archive.write_out(str(folder), verbose=False)
+    finally:
+        logger.setLevel(level)
+
+
+def _write_warmup(folder, name, specs):
+    """One row a signature, as TF Serving replays them before it serves a version."""
+    import tensorflow as tf  # noqa: PLC0415
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2  # noqa: PLC0415
+
+    directory = Path(folder) / "assets.extra"
+    directory.mkdir()
+    with tf.io.TFRecordWriter(str(directory / "tf_serving_warmup_requests")) as writer:
+        for signature, spec in specs.items():
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = name
+            request.model_spec.signature_name = signature
+            row = tf.zeros((1, *spec.shape[1:]), spec.dtype)
+            request.inputs[spec.name].CopyFrom(tf.make_tensor_proto(row))
+            log = prediction_log_pb2.PredictLog(request=request)
+            writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())
+
+
+def signatures(model: Autoencoder, features: Sequence[str] = ()) -> Signatures:
+    """The signatures of an exported model; `kerasae.export_saved_model` lists them.
+
+    Args:
+        model: An `Autoencoder`.
+        features: Names of layers for the signature `features`.
+
+    Returns:
+        A dict by name of the signature: a function of one tensor, and a `keras.InputSpec` of it.
+    """
+
+    def named(name, shape, dtype="float32"):
+        return keras.InputSpec(shape=(None, *shape), dtype=dtype, name=name)
+
+    rows = named("rows", model.row_shape)
+    endpoints = {name: (function, rows) for name, function in model._endpoints.items()}
+    pixels = named("rows", model.row_shape, "uint8")
+    endpoints["encode_uint8"] = (model._endpoints["encode"], pixels)
+    if features:
+        endpoints["features"] = (layer_functions(model, features), rows)
+    codings = named("codings", model.decoder.input_shape[1:])
+    decode = {"decode": (lambda h: {"reconstruction": model._reconstruction_of(h)}, codings)}
+    # TensorFlow draws a row's codings from its seed; other backends cannot within one graph.
+    draws = model.prior is not None and keras.backend.backend() == "tensorflow"
+    generate = {"generate": (_generate(model), named("seed", (), "int32"))} if draws else {}
+    return {"serving_default": endpoints["encode"], **endpoints, **decode, **generate}
+
+
+def _generate(model):
+    import tensorflow as tf  # noqa: PLC0415
+
+    def uniform(seed):
+        return tf.random.stateless_uniform([model.prior.uniforms], [seed, 0])
+
+    def generate(seed):
+        noise = tf.map_fn(uniform, seed, fn_output_signature=tf.float32)
+        return {"reconstruction": model._reconstruction_of(model.prior(noise))}
+
+    return generate

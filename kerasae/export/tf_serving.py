@@ -1,0 +1,61 @@
+"""What TF Serving's own server wants beside the models: its lists, and a compose file."""
+
+import os
+from pathlib import Path
+
+from kerasae.atomic import write_text
+from kerasae.export.versions import versions
+
+MODEL = """  config {{
+    name: "{name}"
+    base_path: "/models/{name}"
+    model_platform: "tensorflow"
+  }}
+"""
+BATCHING = """max_batch_size { value: 1024 }
+batch_timeout_micros { value: 2000 }
+max_enqueued_batches { value: 1000 }
+num_batch_threads { value: 4 }
+"""
+COMPOSE = """# docker compose up: the models beside this file under TF Serving, for this machine.
+services:
+  tensorflow-serving:
+    image: tensorflow/serving:2.20.0
+    ports:
+      - "127.0.0.1:8500:8500" # gRPC
+      - "127.0.0.1:8501:8501" # REST
+    volumes:
+      - .:/models:ro
+    command:
+      - --model_config_file=/models/models.config
+      - --model_config_file_poll_wait_seconds=60
+      - --enable_batching=true
+      - --batching_parameters_file=/models/batching.config
+"""
+
+
+def write_serving_files(root: str | os.PathLike[str]) -> Path:
+    """Writes `models.config`, `batching.config` and `compose.yaml` beside the models.
+
+    The first lists the models that there are and is written anew; the other two are written where
+    they are missing, so that they can be changed.
+
+    Args:
+        root: Folder of the models, `saved_models`.
+
+    Returns:
+        Path of `models.config`.
+    """
+    root = Path(root)
+    # Folders of other formats lie beside: TF Serving has no use for them.
+    names = sorted(
+        path.name
+        for path in root.iterdir()
+        if path.is_dir()
+        and any((path / str(number) / "saved_model.pb").exists() for number in versions(path))
+    )
+    models = "".join(MODEL.format(name=name) for name in names)
+    for file, text in {"batching.config": BATCHING, "compose.yaml": COMPOSE}.items():
+        if not (root / file).exists():
+            write_text(root / file, text)
+    return write_text(root / "models.config", f"model_config_list {{\n{models}}}\n")

@@ -1,0 +1,125 @@
+"""Numbered folders that appear whole or not at all, and checksums that find damage."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from kerasae.atomic import write_folder
+from kerasae.validation import check_count
+
+MANIFEST = "manifest.json"
+
+
+def publish(
+    write: Callable[[Path], object],
+    directory: str | os.PathLike[str],
+    version: int | None = None,
+) -> Path:
+    """Makes a numbered folder appear whole: TF Serving loads a new number within a second.
+
+    Args:
+        write: Function that fills the folder whose path it is given.
+        directory: Folder of the versions; made if need be.
+        version: Number of the version, or None for the next free one.
+
+    Returns:
+        Path of the folder, `directory/version`.
+
+    Raises:
+        FileExistsError: The version exists; nothing is touched.
+        ValueError: The version is not a whole number of at least 1.
+    """
+    check_count("version", version)
+    if version is not None and (Path(directory) / str(int(version))).exists():
+        raise FileExistsError(_exists(directory, version))
+
+    def write_and_seal(folder: Path) -> None:
+        write(folder)
+        _seal(folder)
+
+    try:
+        return write_folder(directory, _numbers(directory, version), write_and_seal)
+    except FileExistsError as error:  # since it was looked for above
+        raise FileExistsError(_exists(directory, version)) from error
+
+
+def _numbers(directory, version):
+    """The names to try: the version's alone, or the next free one at each moment."""
+    while version is None:
+        yield str(next_version(directory))
+    yield str(int(version))
+
+
+def _exists(directory, version):
+    return (
+        f"version must be a new number. Received: version={version}, which exists ({directory}). "
+        f"Try version {next_version(directory)}"
+    )
+
+
+def versions(directory: str | os.PathLike[str]) -> list[int]:
+    """The numbers of the versions in a folder, in order; empty where there is no such folder."""
+    directory = Path(directory)
+    names = (path.name for path in directory.iterdir()) if directory.is_dir() else ()
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def next_version(directory: str | os.PathLike[str]) -> int:
+    """The number after the highest version in a folder, 1 where there is none."""
+    return max(versions(directory), default=0) + 1
+
+
+def verify(directory: str | os.PathLike[str]) -> int:
+    """Checks a published version against the checksums in its manifest.
+
+    Args:
+        directory: Folder of the version, `saved_models/NAME/1`.
+
+    Returns:
+        The number of files that are as they were written, the manifest aside.
+
+    Raises:
+        FileNotFoundError: There is no manifest.
+        ValueError: A file is missing, was added or was changed, or the manifest is damaged.
+    """
+    directory = Path(directory)
+    manifest = directory / MANIFEST
+    if not manifest.exists():
+        raise FileNotFoundError(
+            "directory must be the folder of a version, saved_models/NAME/1. "
+            f"Received: {directory}, without {MANIFEST}"
+        )
+    try:
+        written = json.loads(manifest.read_text(encoding="utf-8"))["files"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"the manifest must be JSON. Received: {error!r} ({manifest})") from error
+    found = _checksums(directory)
+    for what, names in (
+        ("missing", written.keys() - found.keys()),
+        ("added", found.keys() - written.keys()),
+        ("changed", {name for name in written.keys() & found if written[name] != found[name]}),
+    ):
+        if names:
+            raise ValueError(
+                "the files must be as they were written. "
+                f"Received: {', '.join(sorted(names))} {what} ({directory}). Try exporting again"
+            )
+    return len(found)
+
+
+def _seal(folder):
+    """Adds the checksum of every file to the manifest."""
+    path = folder / MANIFEST
+    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    content["files"] = _checksums(folder)
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _checksums(folder):
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.relative_to(folder).as_posix() != MANIFEST
+    }

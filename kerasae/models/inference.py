@@ -1,0 +1,108 @@
+"""Functions of a model's tensors over rows of any number."""
+
+import logging
+
+import keras
+import numpy as np
+
+from kerasae.validation import check_count, is_array
+
+
+class Streams:
+    """Runs functions of one model batch by batch, each compiled once.
+
+    It is a plain object, so that Keras does not save the compiled functions as parts of the model.
+
+    Args:
+        model: The model whose weights the functions use.
+    """
+
+    def __init__(self, model):
+        self._model = model
+        self._compiled = {}
+
+    def forget(self, *names):
+        """Drops compiled functions whose constants have changed, all of them without a name."""
+        for name in names or tuple(self._compiled):
+            self._compiled.pop(name, None)
+
+    def run(self, name, function, x, *, batch_size=256, verbose=0, seed=None):
+        """Applies a function to rows.
+
+        Args:
+            name: What the compiled function is kept under; one name always means one function.
+            function: From a tensor of rows to a tensor, or a dict of tensors, batch first.
+            x: Rows as an array, or a dataset of batches of rows.
+            batch_size: Rows a step; a dataset brings its own.
+            verbose: 1, or "auto", for a progress bar.
+            seed: Integer, for a function that draws: it is given a `SeedGenerator` that starts from
+                there as its second argument.
+
+        Returns:
+            What the function answers, as NumPy arrays over all rows.
+
+        Raises:
+            ValueError: `batch_size` is not a whole number of at least 1, or weights are not finite.
+        """
+        self._model._check_weights()
+        check_count("batch_size", batch_size)
+        if name not in self._compiled:
+            self._compiled[name] = RowFunction(self._model, function, seed)
+        compiled = self._compiled[name]
+        if seed is not None:
+            compiled.start_from(seed)
+        # A few functions on a few rows each are all first calls, which TensorFlow takes for a loop
+        # that compiles again and again, and warns of.
+        logger = logging.getLogger("tensorflow")
+        logger.addFilter(_not_of_retracing)
+        try:
+            if is_array(x):
+                return compiled.over_rows(np.asarray(x), int(batch_size), verbose)
+            return compiled.predict(x, verbose=verbose)
+        finally:
+            logger.removeFilter(_not_of_retracing)
+
+
+def _not_of_retracing(record):
+    return "retracing" not in record.getMessage()
+
+
+class RowFunction(keras.Model):
+    """A function as a model of its own, so that `predict` compiles it on any backend."""
+
+    def __init__(self, model, function, seed=None):
+        super().__init__(dtype="float32")
+        self.model = model
+        self.function = function
+        self.seed_generator = None if seed is None else keras.random.SeedGenerator(seed)
+        self.built = True
+
+    def start_from(self, seed):
+        """Draws what a new model with that seed would draw."""
+        self.seed_generator.state.assign(keras.random.SeedGenerator(seed).state)
+
+    def over_rows(self, x, batch_size, verbose):
+        """What `predict` answers, in arrays that are made once and filled.
+
+        Keras's own keeps all batches until it joins them, and compiles anew for a short last one.
+        Here the last one reaches back instead, for as many rows as the others have.
+        """
+        size = min(batch_size, len(x))
+        starts = [*range(0, len(x) - size, size), len(x) - size]
+        progress = keras.utils.Progbar(
+            len(starts), verbose=1 if verbose == "auto" else verbose, unit_name="step"
+        )
+        for start in starts:
+            answer = self.predict_on_batch(x[start : start + size])
+            if not start:
+                whole = keras.tree.map_structure(
+                    lambda part: np.empty((len(x), *part.shape[1:]), part.dtype), answer
+                )
+            for rows, part in zip(*map(keras.tree.flatten, (whole, answer)), strict=True):
+                rows[start : start + size] = part
+            progress.add(1)
+        return whole
+
+    def call(self, inputs):
+        drawn = () if self.seed_generator is None else (self.seed_generator,)
+        return self.function(inputs, *drawn)

@@ -1,0 +1,220 @@
+"""Parts of a model by name, and defaults that follow from the rows.
+
+The command, the sweeps and the scikit-learn estimators read scalers, corruptions, widths, batch
+sizes and epochs here, so that the same words mean the same everywhere.
+"""
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasae.layers import GaussianCorruption, RangeScaling, SaltPepperDropout
+from kerasae.layers.scaling import scale
+from kerasae.models.autoencoder import Autoencoder
+from kerasae.models.zoo import ZOO
+from kerasae.validation import extremes, unknown
+
+SCALERS = ("auto", "pixels", "range", "standard", "none")
+
+
+def default_batch_size(rows: int) -> int:
+    """Rows a step: 128, or 32 under 10,000 rows."""
+    return 32 if rows < 10_000 else 128
+
+
+def default_epochs(rows: int, batch_size: int) -> int:
+    """Passes over the rows that make about 4,500 steps, at least 1."""
+    return max(1, round(4500 / math.ceil(rows / batch_size)))
+
+
+def row_shape(
+    family: str,
+    columns: int,
+    image_shape: Sequence[int] | None = None,
+    images: bool = False,
+) -> tuple[int, ...]:
+    """The shape that a model's rows have: an image's where it is convolutional.
+
+    Args:
+        family: Name of the family in `ZOO`.
+        columns: Number of values in a row.
+        image_shape: (height, width) of the image that a row holds, or None.
+        images: Whether families other than "convolutional" take images too.
+
+    Returns:
+        `(columns,)`, or `(height, width, 1)`.
+
+    Raises:
+        ValueError: The rows are no images.
+    """
+    if not (images or family == "convolutional"):
+        return (columns,)
+    if image_shape is None:
+        raise ValueError(
+            f"the rows must be images, an array of shape (rows, height, width), for model={family}."
+            f" Received: rows of {columns} columns. Try model=stacked"
+        )
+    return (*image_shape, 1)
+
+
+def default_units(family: str, input_shape: Sequence[int]) -> tuple[int, ...]:
+    """Hidden units for rows of a shape: a quarter of the values as codings.
+
+    Args:
+        family: Name of the family in `ZOO`.
+        input_shape: Shape of a row.
+
+    Returns:
+        The encoder's half, as builders take it.
+    """
+    columns = math.prod(input_shape)
+    if len(input_shape) == 1:
+        return (columns, max(1, columns // 4))
+    if family == "winner-take-all":
+        return (16, 32)
+    halvings = [n for n in (1, 2) if all(size % 2**n == 0 for size in input_shape[:2])]
+    return (*(16, 32)[: len(halvings)], max(1, columns // 4))
+
+
+def check_family(family: str) -> None:
+    """Refuses the name of a family that is not in `ZOO`."""
+    if family not in ZOO:
+        raise ValueError(unknown("model", family, list(ZOO)))
+
+
+def family_options(family: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are not None, where the family takes them.
+
+    Args:
+        family: Name of the family in `ZOO`.
+        options: Arguments of its builder by name.
+
+    Returns:
+        A new dict.
+
+    Raises:
+        ValueError: The family has no such argument.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    known = inspect.signature(ZOO[family]).parameters
+    for name, value in given.items():
+        if name not in known:
+            families = [f for f in ZOO if name in inspect.signature(ZOO[f]).parameters]
+            raise ValueError(
+                f"{name} must go with model={' or '.join(families)}. "
+                f"Received: {name}={value}, model={family}"
+            )
+    return given
+
+
+def fill_in(
+    family: str,
+    options: Mapping[str, Any],
+    x: np.ndarray,
+    scaler: keras.layers.Layer | None,
+    held_out: np.ndarray | None = None,
+) -> dict[str, Any]:
+    """The options as a builder takes them: objects for texts, and what follows from the rows.
+
+    Args:
+        family: Name of the family in `ZOO`.
+        options: Arguments of its builder, with a corruption as `make_corruption` reads it.
+        x: Rows to train on, shape (rows, *row_shape).
+        scaler: The scaler adapted to them, or None.
+        held_out: Rows to measure the model on, which its likelihood must fit too, or None.
+
+    Returns:
+        A new dict.
+
+    Raises:
+        ValueError: A corruption that cannot be read.
+    """
+    filled = dict(options)
+    if "corruption" in filled:
+        filled["corruption"] = make_corruption(filled["corruption"], x, scaler)
+    if family == "variational" and "likelihood" not in filled:
+        filled["likelihood"] = fitting_likelihood(x, scaler, held_out)
+    return filled
+
+
+def fitting_likelihood(
+    x: np.ndarray, scaler: keras.layers.Layer | None, held_out: np.ndarray | None = None
+) -> str:
+    """The likelihood that goes with scaled rows: "bernoulli" in [0, 1], else "gaussian"."""
+    both = [rows for rows in (x, held_out) if rows is not None and len(rows)]
+    z = np.stack([ops.convert_to_numpy(scale(scaler, extremes(rows))) for rows in both])
+    return "bernoulli" if z.min() >= 0 and z.max() <= 1 else "gaussian"
+
+
+def make_corruption(
+    text: str, x: np.ndarray, scaler: keras.layers.Layer | None
+) -> keras.layers.Layer:
+    """Reads "gaussian:0.2" or "salt-pepper:0.3"; salt and pepper are the rows' own extremes.
+
+    Args:
+        text: Kind and amount, on the scaled values.
+        x: Rows to train on, shape (rows, *row_shape).
+        scaler: The scaler adapted to them, or None.
+
+    Returns:
+        The layer.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    kind, _, amount = text.partition(":")
+    try:
+        number = float(amount)
+    except ValueError:
+        kind = ""
+    if kind == "gaussian":
+        return GaussianCorruption(number)
+    if kind == "salt-pepper":
+        z = ops.convert_to_numpy(scale(scaler, extremes(x)))
+        return SaltPepperDropout(number, low=float(z.min()), high=float(z.max()))
+    raise ValueError(
+        "corruption must be gaussian:STDDEV or salt-pepper:RATE, on the scaled values. "
+        f"Received: corruption={text!r}. Try gaussian:0.2"
+    )
+
+
+def make_scaler(
+    name: str, x: np.ndarray, image_shape: Sequence[int] | None = None
+) -> keras.layers.Layer | None:
+    """A scaler by name, adapted to rows.
+
+    Args:
+        name: "pixels" divides by the largest value, "range" is `RangeScaling`, "standard" Keras's
+            `Normalization`, "none" no scaler; "auto" is "pixels" for images without negative
+            values, else "range".
+        x: Rows to train on, shape (rows, *row_shape).
+        image_shape: (height, width) of the image that a row holds, or None.
+
+    Returns:
+        The adapted layer, or None for "none".
+
+    Raises:
+        ValueError: An unknown name.
+    """
+    if name == "auto":
+        name = "pixels" if image_shape and x.min() >= 0 else "range"
+    if name not in SCALERS:
+        raise ValueError(unknown("scaler", name, SCALERS))
+    if name == "none":
+        return None
+    if name == "pixels":
+        return keras.layers.Rescaling(1 / max(float(x.max()), 1e-6))
+    scaler = RangeScaling() if name == "range" else keras.layers.Normalization()
+    scaler.adapt(np.asarray(x, "float64"))
+    return scaler
+
+
+def optimizer_of(autoencoder: Autoencoder, learning_rate: float) -> keras.optimizers.Optimizer:
+    """The optimizer that a builder chose, anew and with another learning rate."""
+    chosen = autoencoder.optimizer
+    return type(chosen).from_config({**chosen.get_config(), "learning_rate": learning_rate})

@@ -1,0 +1,125 @@
+"""What a sweep shows: a live table while it runs, then the leaderboard, as CSV and picture too."""
+
+import contextlib
+import time
+from functools import partial
+from pathlib import Path
+
+from rich.live import Live
+from rich.table import Table
+
+from kerasae import plots
+from kerasae.atomic import write_file
+from kerasae.tuning.results import (
+    PLAN,
+    RESULT,
+    TRIAL,
+    leaderboard,
+    read_json,
+    trial_folders,
+    write_table,
+)
+
+SHOWN = 20
+
+
+@contextlib.contextmanager
+def watch(directory, console):
+    """Shows the sweep's table as long as the context lasts, whoever trains the trials.
+
+    Args:
+        directory: Folder of the sweep.
+        console: `rich.console.Console`.
+    """
+    show = partial(table, directory)
+    with Live(console=console, get_renderable=show, refresh_per_second=1, transient=True):
+        yield
+
+
+def finish(directory, console, reference=None):
+    """Prints the leaderboard, and writes it as CSV and as a picture.
+
+    Args:
+        directory: Folder of the sweep.
+        console: `rich.console.Console`.
+        reference: Errors to compare with, by the value of the hyperparameter that varies, or None.
+    """
+    console.print(table(directory, reference))
+    written = [write_table(directory)]
+    rows = [row for row in leaderboard(directory) if row["status"] == "completed"]
+    if rows:
+        picture = Path(directory) / "leaderboard.png"
+        draw(rows[:SHOWN], _varied(directory), reference, picture)
+        written += [picture, Path(directory) / "logs"]
+    for path in written:
+        console.print(str(path), soft_wrap=True, highlight=False)
+
+
+def draw(rows, varied, reference, path):
+    """Draws rows of a leaderboard.
+
+    Args:
+        rows: Completed ones.
+        varied: Names of the hyperparameters that vary.
+        reference: Errors to compare with, as in `finish`.
+        path: Path of the picture.
+    """
+    spread = [row["spread"] for row in rows]
+    figures = [_of_reference(reference, row, varied) for row in rows]
+    figure = plots.leaderboard(
+        [", ".join(f"{name} {_text(row[name])}" for name in varied) for row in rows],
+        [row["val_mse"] for row in rows],
+        {"book": figures} if any(figures) else None,
+        None if None in spread else spread,
+    )
+    write_file(path, lambda beside: figure.savefig(beside, dpi=120))
+
+
+def table(directory, reference=None):
+    """The leaderboard of a sweep as a table, with the trials that are being trained.
+
+    Args:
+        directory: Folder of the sweep, also while it runs.
+        reference: Errors to compare with, as in `finish`.
+
+    Returns:
+        A `rich.table.Table`.
+    """
+    varied, rows = _varied(directory), leaderboard(directory)
+    spread = any(row["spread"] is not None for row in rows)
+    shown = Table("trial", *varied, "val_mse")
+    for name in [*["spread"] * spread, *["book"] * bool(reference), "seconds", ""]:
+        shown.add_column(name)
+    for row in rows[:SHOWN]:
+        mse = "failed" if row["val_mse"] is None else f"{row['val_mse']:.5f}"
+        cells = [row["trial"], *(_text(row.get(name)) for name in varied), mse]
+        cells += [_text(row["spread"], ".5f")] * spread
+        cells += [_text(_of_reference(reference, row, varied), ".5f")] * bool(reference)
+        shown.add_row(*cells, f"{row['seconds']:.1f}", row["cause"] or "")
+    if len(rows) > SHOWN:
+        shown.caption = f"{SHOWN} of {len(rows)} trials"
+    for folder in trial_folders(directory).values():
+        state = None if (folder / RESULT).exists() else read_json(folder / TRIAL)
+        if state:
+            values = state["hyperparameters"]["values"]
+            seconds = time.time() - (folder / TRIAL).stat().st_mtime
+            gap = ["..."] + [""] * (spread + bool(reference))
+            named = [_text(values.get(name)) for name in varied]
+            shown.add_row(state["trial_id"], *named, *gap, f"{seconds:.0f}", "training")
+    return shown
+
+
+def _varied(directory):
+    space = (read_json(Path(directory) / PLAN) or {"space": {}})["space"]
+    varied = [name for name, values in space.items() if isinstance(values, dict) or values[1:]]
+    return varied or list(space)
+
+
+def _of_reference(reference, row, varied):
+    return (reference or {}).get(row[varied[0]]) if len(varied) == 1 else None
+
+
+def _text(value, number=".4g"):
+    if value is None:
+        return ""
+    return format(value, number) if isinstance(value, float) else str(value)

@@ -1,0 +1,164 @@
+"""What a sweep leaves behind: files that are whole at every moment, and the leaderboard."""
+
+import csv
+import json
+from pathlib import Path
+
+from kerasae.atomic import write_file, write_text
+from kerasae.export import KERAS_FILE, load_model
+
+PLAN, TRIAL, RESULT = "sweep.json", "trial.json", "result.json"
+TABLE = "leaderboard.csv"
+SMALL_FIELDS = ("val_mse", "spread", "test_mse", "epochs", "seconds", "status", "cause")
+
+
+def write_json(path, value):
+    """Writes a value as JSON, whole or not at all."""
+    text = json.dumps(value, indent=1) + "\n"
+    write_text(path, text)
+
+
+def read_json(path):
+    """Reads JSON.
+
+    Args:
+        path: Path of the file.
+
+    Returns:
+        What the file holds, or None where it is missing or damaged: what it told is then found
+        elsewhere, or worked out again.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def trial_folders(directory):
+    """The folders of a sweep's trials by their number, in order."""
+    folders = {int(path.name[6:]): path for path in Path(directory).glob("trial_*")}
+    return dict(sorted(folders.items()))
+
+
+def is_sweep(directory):
+    """Whether a folder holds a sweep."""
+    return (Path(directory) / PLAN).is_file()
+
+
+def leaderboard(directory):
+    """The finished trials of a sweep, the lowest mean squared error first.
+
+    Args:
+        directory: Folder of the sweep, also while it runs.
+
+    Returns:
+        A list of dicts: `trial`, each hyperparameter by name, `val_mse` (on the clean, scaled
+        validation rows; the mean over the folds where there are any), `spread` (their standard
+        deviation, or None), `test_mse`, `epochs`, `seconds`, `status` ("completed" or "failed") and
+        `cause`. Failed trials come last. `pandas.DataFrame` takes it as it is.
+
+    Raises:
+        FileNotFoundError: There is no sweep.
+    """
+    check_sweep(directory)
+    results = (read_json(folder / RESULT) for folder in trial_folders(directory).values())
+    rows = [
+        {
+            "trial": result["trial"],
+            **{name: value for name, value in result["values"].items() if "/" not in name},
+            **{name: result[name] for name in SMALL_FIELDS},
+        }
+        for result in results
+        if result is not None
+    ]
+    return sorted(rows, key=_order)
+
+
+def _order(row):
+    return row["status"] == "failed", row["val_mse"] or 0, row["trial"]
+
+
+def check_sweep(directory):
+    """Refuses a folder that holds no sweep.
+
+    Args:
+        directory: Path of the folder.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    if not is_sweep(directory):
+        raise FileNotFoundError(f"no sweep ({directory}); expected the folder of one; try sweeps/*")
+
+
+def best_row(directory):
+    """The row of the leaderboard that won.
+
+    Args:
+        directory: Folder of the sweep.
+
+    Returns:
+        The first row of `leaderboard`.
+
+    Raises:
+        FileNotFoundError: There is no sweep.
+        ValueError: No trial has been completed.
+    """
+    rows = leaderboard(directory)
+    if not rows or rows[0]["status"] == "failed":
+        cause = f": {rows[0]['cause']}" if rows else ""
+        raise ValueError(
+            f"no completed trial{cause} ({directory}); expected at least one; try --resume"
+        )
+    return rows[0]
+
+
+def best_metrics(directory):
+    """The errors of the trial that won, for the manifest of an export.
+
+    Args:
+        directory: Folder of the sweep.
+
+    Returns:
+        A dict of those that were measured: `val_mse`, `spread`, `test_mse`.
+    """
+    row = best_row(directory)
+    return {name: row[name] for name in ("val_mse", "spread", "test_mse") if row[name]}
+
+
+def best_model(directory):
+    """Loads the model with the lowest `val_mse`, ready to `encode`, explain or export.
+
+    Args:
+        directory: Folder of the sweep.
+
+    Returns:
+        An `Autoencoder`, trained on all training rows, with the weights of its best epoch.
+
+    Raises:
+        FileNotFoundError: There is no sweep, or the model's file is gone.
+        ValueError: No trial has been completed, or the model's file is damaged.
+    """
+    return load_model(Path(directory) / f"trial_{best_row(directory)['trial']}" / KERAS_FILE)
+
+
+def write_table(directory):
+    """Writes the leaderboard as `leaderboard.csv` into the sweep's folder.
+
+    Args:
+        directory: Folder of the sweep.
+
+    Returns:
+        Path of the file.
+    """
+    rows = leaderboard(directory)
+    path = Path(directory) / TABLE
+
+    def write(beside):
+        with beside.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, rows[0] if rows else ("trial", *SMALL_FIELDS))
+            writer.writeheader()
+            writer.writerows(rows)
+
+    write_file(path, write)
+    return path

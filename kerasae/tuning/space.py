@@ -1,0 +1,162 @@
+"""Search spaces: what people write, what KerasTuner searches, and the models they stand for."""
+
+import inspect
+
+import keras_tuner
+
+from kerasae.models import ZOO
+from kerasae.models.recipes import check_family, default_units, fill_in, row_shape
+from kerasae.validation import parse_layout, unknown
+
+# What is given by objects, or stands fixed, is no hyperparameter under its builder's name.
+NOT_PLAIN = {
+    *("input_shape", "hidden_units", "codings", "bottleneck", "gate", "stack", "scaler"),
+    *("columns", "loss", "model_class", "seed", "name"),
+}
+# Numbers that stand for a corruption, so that they can be searched.
+CORRUPTIONS = {"stddev": "gaussian", "rate": "salt-pepper"}
+TEXTS = {"layout", "corruption"}
+OF_TRAINING = {"learning_rate", "batch_size"}
+
+
+def parse(settings):
+    """Reads hyperparameters as people write them.
+
+    Args:
+        settings: Texts: "layout=50,100" for these values, "beta=0.001:1" for any number between
+            (on a logarithmic scale if both are above 0), "beta=0.001:1:4" for 4 values at equal
+            ratios, 0.001, 0.01, 0.1 and 1.
+
+    Returns:
+        A dict by name: a list of values, or a dict with "low" and "high".
+
+    Raises:
+        ValueError: A text that cannot be read.
+
+    Example:
+        >>> parse(["layout=50,100-50-100", "rate=0.001:0.1:3"])
+        {'layout': ['50', '100-50-100'], 'rate': [0.001, 0.01, 0.1]}
+        >>> parse(["rho=-0.5:0.5"])
+        {'rho': {'low': -0.5, 'high': 0.5}}
+    """
+    return dict(map(_parse_one, settings))
+
+
+def _parse_one(setting):
+    name, _, text = setting.partition("=")
+    if not name or not text:
+        raise ValueError(f"'{setting}' (--set); expected name=value,value; try beta=0.01,0.1")
+    if name in TEXTS:
+        return name, text.split(",")
+    if ":" not in text:
+        return name, [_value(cell) for cell in text.split(",")]
+    low, high, *count = map(_value, text.split(":"))
+    numbers = all(isinstance(one, int | float) for one in (low, high, *count)) and len(count) < 2
+    if not numbers or not low < high or (count and not (low > 0 and count[0] > 1)):
+        raise ValueError(
+            f"range '{text}' (--set {name}); expected low:high, or low:high:count with low above 0 "
+            "and a count above 1; try 0.001:1:4"
+        )
+    if not count:
+        return name, {"low": low, "high": high}
+    ratio = (high / low) ** (1 / (count[0] - 1))
+    return name, [float(f"{low * ratio**step:.6g}") for step in range(count[0])]
+
+
+def _value(text):
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def check(space, model, tuner):
+    """Refuses a search space that its family of models cannot have.
+
+    Args:
+        space: A dict as `parse` makes it.
+        model: Name of the family in `ZOO`.
+        tuner: "grid", "random", "bayesian" or "hyperband".
+
+    Raises:
+        ValueError: An unknown hyperparameter, a value that cannot be, or a grid over a range.
+    """
+    known = _names(model)
+    for name, values in space.items():
+        if name not in known:
+            raise ValueError(unknown("hyperparameter", name, sorted(known)))
+        if isinstance(values, dict):
+            if tuner == "grid" or name in TEXTS:
+                raise ValueError(
+                    f"a range of any numbers ({name}); expected values; try "
+                    f"{name}={values['low']}:{values['high']}:5, or another tuner"
+                )
+        elif len({str(value) for value in values}) < len(values) or not values:
+            raise ValueError(f"{values} ({name}); expected distinct values")
+    for layout in space.get("layout", ()):
+        parse_layout(layout)
+    if len(given := {"corruption", *CORRUPTIONS} & set(space)) > 1:
+        raise ValueError(f"{' and '.join(sorted(given))} (corruption); expected one of them")
+
+
+def _names(model):
+    check_family(model)
+    return (_arguments(ZOO[model]) - NOT_PLAIN) | set(CORRUPTIONS) | OF_TRAINING | TEXTS
+
+
+def _arguments(builder):
+    parameters = inspect.signature(builder).parameters.values()
+    passed_on = any(one.kind is one.VAR_KEYWORD for one in parameters)
+    own = {one.name for one in parameters if one.kind is not one.VAR_KEYWORD}
+    return own | (_arguments(ZOO["stacked"]) if passed_on else set())
+
+
+def hyperparameters(space):
+    """The space as KerasTuner searches it.
+
+    Args:
+        space: A dict as `parse` makes it.
+
+    Returns:
+        `keras_tuner.HyperParameters`.
+    """
+    declared = keras_tuner.HyperParameters()
+    for name, values in space.items():
+        if isinstance(values, dict):
+            low, high = values["low"], values["high"]
+            whole = isinstance(low, int) and isinstance(high, int)
+            declare = declared.Int if whole else declared.Float
+            declare(name, low, high, sampling="log" if low > 0 else "linear")
+        else:
+            mixed = len({type(value) for value in values}) > 1
+            declared.Choice(name, [float(value) for value in values] if mixed else values)
+    return declared
+
+
+def build(model, values, rows, scaler):
+    """Makes the model that a trial's values stand for.
+
+    Args:
+        model: Name of the family in `ZOO`.
+        values: Value of each hyperparameter by name.
+        rows: `kerasae.datasets.Data` to train on.
+        scaler: The scaler adapted to them, or None.
+
+    Returns:
+        An `Autoencoder`.
+
+    Raises:
+        ValueError: Values that do not go together.
+    """
+    input_shape = row_shape(model, rows.x.shape[1], rows.image_shape)
+    layout = values.get("layout")
+    units = parse_layout(layout) if layout else default_units(model, input_shape)
+    plain = _arguments(ZOO[model]) - NOT_PLAIN
+    arguments = {name: value for name, value in values.items() if name in plain}
+    for name, kind in CORRUPTIONS.items():
+        if name in values:
+            arguments["corruption"] = f"{kind}:{values[name]}"
+    arguments = fill_in(model, arguments, rows.x_train, scaler, rows.x_test)
+    return ZOO[model](input_shape, units, scaler=scaler, columns=rows.columns, **arguments)

@@ -1,0 +1,219 @@
+"""One process's part in a sweep: it takes trials, trains them, and writes what came of them."""
+
+import logging
+import math
+import os
+import time
+import warnings
+from pathlib import Path
+
+import keras
+import keras_tuner
+import numpy as np
+from keras.callbacks import EarlyStopping
+from keras_tuner.engine.base_tuner import BaseTuner
+
+from kerasae.atomic import write_file
+from kerasae.datasets import load
+from kerasae.export import KERAS_FILE
+from kerasae.models.recipes import make_scaler, optimizer_of
+from kerasae.tuning import space
+from kerasae.tuning.hparams import write_hparams
+from kerasae.tuning.oracle import ORACLES
+from kerasae.tuning.results import RESULT, TRIAL, read_json, write_json
+
+
+class Sweep(BaseTuner):
+    """Trains the trials of a plan, alone or as one of KerasTuner's workers.
+
+    The rows are loaded once a process. Every trial starts from the plan's seed, so that its result
+    depends neither on its turn nor on who trains it.
+
+    Args:
+        plan: Dict as `search` writes it to `sweep.json`.
+        directory: Folder of the sweep.
+        rows: The plan's `kerasae.datasets.Data`, or None to load it.
+    """
+
+    def __init__(self, plan, directory, rows=None):
+        directory = Path(directory)
+        self.plan = plan
+        super().__init__(
+            oracle=make_oracle(plan), directory=directory.parent, project_name=directory.name
+        )
+        rows = rows or load(plan["data"], **plan["load_options"])
+        self.whole = _part(plan, rows)
+        with warnings.catch_warnings():
+            # The whole has been warned of; a fold's constant columns are the fold's.
+            warnings.simplefilter("ignore")
+            folds = _folds(rows, plan["folds"], plan["seed"])
+            self.folds = [_part(plan, fold) for fold in folds]
+        self._asked = -math.inf
+        # Every trial is a first call, which TensorFlow takes for a loop that compiles again.
+        logging.getLogger("tensorflow").addFilter(_not_of_retracing)
+
+    # The oracle's files are the whole state: KerasTuner would write one more in place, and take up
+    # an old sweep only where it finds that one.
+    def _populate_initial_space(self):
+        if not self._is_worker():
+            self.oracle.reload()
+
+    def save(self):
+        """Writes the oracle's state, where this process has it."""
+        if not self._is_worker():
+            self.oracle.save()
+
+    def pre_create_trial(self):
+        """Waits a little before it asks an oracle again that had nothing to give."""
+        time.sleep(max(0.0, self._asked + 0.3 - time.monotonic()))
+        self._asked = time.monotonic()
+
+    def on_trial_end(self, trial):
+        """Tells the oracle; a trial of a fraction of a second need not wait."""
+        super().on_trial_end(trial)
+        self._asked = -math.inf
+
+    def run_trial(self, trial):
+        """Trains one trial, unless its result is there already.
+
+        Args:
+            trial: `keras_tuner.engine.trial.Trial`.
+
+        Returns:
+            Its objective, `{"val_mse": ...}`.
+
+        Raises:
+            FailedTrialError: The trial failed; its `result.json` holds the cause.
+            FatalRuntimeError: Files cannot be written: the sweep must stop and be resumed.
+        """
+        folder = Path(self.get_trial_dir(trial.trial_id))
+        try:
+            result = read_json(folder / RESULT) or self._result(trial, folder)
+        except OSError as error:
+            raise keras_tuner.errors.FatalRuntimeError(str(error)) from error
+        if result["status"] == "failed":
+            raise keras_tuner.errors.FailedTrialError(result["cause"])
+        return {"val_mse": result["val_mse"]}
+
+    def _result(self, trial, folder):
+        # From the file: a worker's message carries floats in 32 bits.
+        values = read_json(folder / TRIAL)["hyperparameters"]["values"]
+        result = {
+            "trial": trial.trial_id,
+            "values": values,
+            "status": "failed",
+            **dict.fromkeys(("val_mse", "spread", "test_mse", "fold_mse", "epochs", "fit_seconds")),
+            "cause": None,
+        }
+        started = time.monotonic()
+        try:
+            result.update(self._train(values, folder), status="completed")
+        except OSError:
+            raise
+        except Exception as error:  # whatever a combination of values can bring about
+            result["cause"] = " ".join(str(error).split())[:500] or type(error).__name__
+        result["seconds"] = round(time.monotonic() - started, 3)
+        write_json(folder / RESULT, result)
+        return result
+
+    def _train(self, values, folder):
+        fits = [self._fit(values, part) for part in self.folds]
+        fold_mse = [min(history["val_mse"]) for _, history, _ in fits]
+        model, history, _ = final = self._fit(values, self.whole)
+        write_file(folder / KERAS_FILE, model.save)
+        test_mse = min(history["val_mse"])
+        result = {
+            "val_mse": float(np.mean(fold_mse)) if fold_mse else test_mse,
+            "spread": float(np.std(fold_mse, ddof=1)) if fold_mse else None,
+            "fold_mse": fold_mse or None,
+            "test_mse": test_mse,
+            "epochs": 1 + int(np.argmin(history["val_mse"])),
+            "fit_seconds": round(sum(seconds for *_, seconds in (*fits, final)), 3),
+        }
+        write_hparams(Path(self.project_dir) / "logs" / folder.name, values, history, result)
+        return result
+
+    def _fit(self, values, part):
+        rows, scaler, x, x_val = part
+        plan = self.plan
+        epochs = values.get("tuner/epochs", plan["epochs"])
+        batch_size = values.get("batch_size", plan["batch_size"])
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(plan["seed"])
+        model = space.build(plan["model"], values, rows, scaler)
+        model.compile(optimizer_of(model, values.get("learning_rate", 0.001)))
+        best = EarlyStopping(
+            "val_mse", mode="min", patience=plan["patience"] or epochs, restore_best_weights=True
+        )
+        started = time.monotonic()
+        history = model.fit(
+            x,
+            validation_data=x_val,
+            epochs=epochs,
+            batch_size=batch_size,
+            verbose=0,
+            callbacks=[best, StopOnNaN()],
+        ).history
+        seconds = time.monotonic() - started
+        _check_finite(history)
+        return model, history, seconds
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Stops a fit after an epoch whose loss is not finite.
+
+    Keras's `TerminateOnNaN` waits for the loss of every execution, some 7% of the time on MNIST.
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            self.model.stop_training = True
+
+
+def make_oracle(plan):
+    """The oracle of a plan.
+
+    Args:
+        plan: Dict as `search` writes it to `sweep.json`.
+
+    Returns:
+        A `Resumable`.
+    """
+    own = {"max_epochs": plan["epochs"]} if plan["tuner"] == "hyperband" else {}
+    return ORACLES[plan["tuner"]](
+        limit=plan["max_trials"],
+        seed=plan["seed"],
+        hyperparameters=space.hyperparameters(plan["space"]),
+        **own,
+    )
+
+
+def is_worker():
+    """Whether KerasTuner's environment variables make this process a worker of a chief."""
+    return "KERASTUNER_ORACLE_IP" in os.environ and "chief" not in os.environ["KERASTUNER_TUNER_ID"]
+
+
+def _not_of_retracing(record):
+    return "retracing" not in record.getMessage()
+
+
+def _part(plan, rows):
+    # `Data` copies the rows that it is asked for.
+    x = rows.x_train
+    return rows, make_scaler(plan["scaler"], x, rows.image_shape), x, rows.x_test
+
+
+def _folds(rows, count, seed):
+    """The training rows as so many data sets, each with another part of them to validate on."""
+    x = rows.x_train
+    turn = np.random.default_rng(seed).permutation(len(x)) % (count or 1)
+    return [rows._replace(x=x, y=None, is_test=turn == fold) for fold in range(count or 0)]
+
+
+def _check_finite(history):
+    for name in ("loss", "val_mse"):
+        bad = np.flatnonzero(~np.isfinite(history.get(name, [np.nan])))
+        if len(bad):
+            raise ValueError(
+                f"diverged: {name} is not finite in epoch {bad[0] + 1}; try a lower learning_rate"
+            )

@@ -2,8 +2,8 @@
 
     python benchmarks/contenders.py NAME 300,100 128
 
-A process builds its model, answers with its memory, then trains as many epochs as each line of its
-input asks for, and at the end of the input answers with its error. All lines are JSON.
+A process builds its model and writes its memory. For each line of its input, a number, it trains as many
+epochs and writes when they ended. At the end of the input it writes its error. All lines are JSON.
 """
 
 import json
@@ -21,7 +21,7 @@ RATE, EPSILON = 1e-3, 1e-7  # of Adam; Keras's epsilon, for all
 
 
 def load_rows(kind="float32", rows=None):
-    """Rows of MNIST as bytes, or as pixels / 255, made without a copy beside."""
+    """Rows of MNIST as bytes, or as pixels / 255, made without a second copy."""
     with np.load(Path(os.environ["KERASAE_DATA_DIR"]) / "mnist.npz") as file:
         x = file["x_train"].reshape(-1, 784)[:rows]
     if kind == "uint8":
@@ -30,7 +30,7 @@ def load_rows(kind="float32", rows=None):
 
 
 def race(functions, repeats):
-    """First seconds and the others' of each function, all of them taking turns."""
+    """Seconds of each function's first call and of the others, the functions taking turns."""
     seconds = {key: [] for key in functions}
     for _ in range(repeats + 1):
         for key, function in functions.items():
@@ -46,7 +46,7 @@ def widths(half):
 
 
 def fit_trainer(model, x, targets, batch_size):
-    """What trains a Keras model by one `fit` a call, and gives when each epoch ended."""
+    """A function that trains a Keras model by one `fit` and returns when each epoch ended."""
     import keras
 
     def train(epochs):
@@ -77,7 +77,7 @@ def kerasae_fit(half, batch_size, x):
 
     import kerasae
 
-    random.seed(0)  # keras.utils.set_random_seed would load TensorFlow beside JAX
+    random.seed(0)  # keras.utils.set_random_seed would load TensorFlow, too, on JAX
     model = kerasae.stacked_autoencoder((784,), half, scaler=None)
     model.compile(keras.optimizers.Adam(RATE))
     return fit_trainer(model, x, (), batch_size)
@@ -247,19 +247,19 @@ def megabytes():
 
 def main():
     name, half, batch_size = sys.argv[1:]
-    # What libraries print must not stand between the answers.
-    answers, sys.stdout = sys.stdout, sys.stderr
+    # What libraries print must not mix with the replies.
+    replies, sys.stdout = sys.stdout, sys.stderr
     x, (make, _) = load_rows(), MAKERS[name]
     train, reconstruct = make([int(width) for width in half.split(",")], int(batch_size), x)
-    print(json.dumps({"megabytes": megabytes()}), file=answers, flush=True)
+    print(json.dumps({"megabytes": megabytes()}), file=replies, flush=True)
     for line in sys.stdin:
         started = time.perf_counter()
         ends = [end - started for end in train(json.loads(line))]
         wall = time.perf_counter() - started
-        print(json.dumps({"ends": ends, "wall": wall}), file=answers, flush=True)
+        print(json.dumps({"ends": ends, "wall": wall}), file=replies, flush=True)
     peak, rows = megabytes(), x[:10_000]
     mse = float(np.mean((reconstruct(rows) - rows) ** 2)) if reconstruct else None
-    print(json.dumps({"megabytes": peak, "mse": mse}), file=answers, flush=True)
+    print(json.dumps({"megabytes": peak, "mse": mse}), file=replies, flush=True)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,13 @@
 
     python benchmarks/gpu.py [--layouts 784-1000-500-250-30 8192-8192-8192] [--batch 8192]
 
-A layout gives the columns and the encoder's widths; the decoder mirrors them. Rows are drawn, training is in
+A layout gives the columns and the encoder's widths; the decoder mirrors them. Rows are random, training is in
 `mixed_bfloat16`, and an epoch's products are counted as three times those of a forward pass, less the gradient
-of the rows themselves, which no one asks for. The rate is that of products of two square bfloat16 matrices,
-measured in the same process. Needs JAX with the accelerator's plugin, `pip install 'jax[cuda12]'` for example; it was
-not run on an accelerator yet. On a processor, --size 512 --layouts 64-32 --rows 4096 shows that it works.
+of the rows themselves, which is not needed. The rate is that of products of two square bfloat16 matrices,
+measured in the same process. Needs JAX with the accelerator's plugin, `pip install 'jax[cuda12]'` for example. It
+has not been run on an accelerator yet. On a processor, --size 512 --layouts 64-32 --rows 4096 shows that it works.
 """
 
-import argparse
 import os
 import statistics
 import time
@@ -20,6 +19,7 @@ os.environ["KERAS_BACKEND"] = "jax"
 import jax
 import keras
 import numpy as np
+import results
 from contenders import fit_trainer
 from jax import numpy as jnp
 
@@ -55,16 +55,16 @@ def train(columns, half, rows, batch_size, epochs):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser = results.parser(__doc__, "gpu")
     layouts = ["784-1000-500-250-30", "8192-8192-8192"]
     parser.add_argument("--layouts", nargs="+", default=layouts)
     parser.add_argument("--rows", type=int, default=60_000)
     parser.add_argument("--batch", type=int, default=8192)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--size", type=int, default=8192, help="Of the products' matrices.")
-    settings = parser.parse_args()
-    rate = product_rate(settings.size)
-    print(f"{jax.devices()[0].device_kind}: {rate / 1e12:.3g} TFLOP/s in bfloat16 products")
+    settings, found = parser.parse_args(), []
+    rate, device = product_rate(settings.size), jax.devices()[0].device_kind
+    print(f"{device}: {rate / 1e12:.3g} TFLOP/s in bfloat16 products")
     for layout in settings.layouts:
         columns, *half = map(int, layout.split("-"))
         seconds, count = train(columns, tuple(half), settings.rows, settings.batch, settings.epochs)
@@ -74,6 +74,16 @@ def main():
             f"{count / median / 1e12:.3g} TFLOP/s, {count / median / rate:.1%} of the products'",
             flush=True,
         )
+        found.append(
+            {
+                "layout": layout,
+                "device": device,
+                "seconds": seconds,
+                "TFLOP/s": count / median / 1e12,
+                "TFLOP/s of products": rate / 1e12,
+            }
+        )
+    results.write(settings.output, found)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""Most memory of fitting full MNIST beyond what a few rows take, from float32 and from bytes.
+"""Peak memory of fitting full MNIST above that of a few rows, from float32 and from bytes.
 
     KERASAE_DATA_DIR=FOLDER python benchmarks/memory.py
 
-Each in a process of its own: one fits a model on 1024 rows, which takes all that the framework and the
-compiled program need, one on all rows; what its peak is higher by holds the rows themselves. Then, in one
-process, fits from float32 and from bytes take turns at the clock; from bytes, the scaler
-`Rescaling(1 / 255)` in the model does what was done to the float32 rows before. KERAS_BACKEND chooses the
-backend.
+Each fit has a process of its own. One is on 1024 rows, which takes all the memory that the framework and the
+compiled program need; one is on all rows. The difference of their peaks is what the rows take. Then, in one
+process, fits from float32 and from bytes are timed in turns. For bytes, the scaler `Rescaling(1 / 255)` in
+the model does what was done to the float32 rows before. KERAS_BACKEND chooses the backend.
 """
 
+import argparse
 import os
 import random
 import statistics
@@ -18,6 +18,7 @@ from functools import partial
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import results
 from contenders import load_rows, megabytes, race
 
 BATCH, EPOCHS, REPEATS = 128, 3, 5
@@ -37,7 +38,7 @@ def build(kind):
 
 
 def peak(kind, rows):
-    """The most memory of a fit, in MB; to be called once in a process."""
+    """The peak memory of a fit, in MB; to be called once in a process."""
     x, model = load_rows(kind, rows), build(kind)
     model.fit(x, batch_size=BATCH, epochs=EPOCHS * 60_000 // rows, verbose=0)
     return megabytes()
@@ -51,9 +52,17 @@ def seconds():
 
 
 def main():
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    parser = results.parser(__doc__, f"memory-{backend}")
+    parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)  # of one fit: kind, rows
+    settings, rows = parser.parse_args(), []
+    if settings.peak:
+        print(peak(settings.peak[0], int(settings.peak[1])))
+        return
     for kind in KINDS:
+        command = sys.executable, __file__, "--peak", kind
         few, whole = (
-            float(subprocess.check_output([sys.executable, __file__, kind, str(rows)]).split()[-1])
+            float(subprocess.check_output([*command, str(rows)]).split()[-1])
             for rows in (1024, 60_000)
         )
         ratio = (whole - few) / (60_000 * 784 * 4 / 1e6)
@@ -62,6 +71,8 @@ def main():
             f"{ratio:.2f} of the float32 array",
             flush=True,
         )
+        numbers = {"MB with 1024 rows": few, "MB with 60,000 rows": whole}
+        rows.append({"what": f"peak, {kind}", "value": ratio, **numbers})
     found = seconds()
     for kind, values in found.items():
         print(
@@ -69,11 +80,11 @@ def main():
             f"{min(values):.2f}-{max(values):.2f}"
         )
     ratios = [b / a for a, b in zip(*(found[kind] for kind in KINDS), strict=True)]
-    print(f"uint8 / float32, turn by turn: median {statistics.median(ratios):.3f}")
+    ratio = statistics.median(ratios)
+    print(f"uint8 / float32, turn by turn: median {ratio:.3f}")
+    rows.append({"what": "seconds, uint8 / float32", "value": ratio, **found})
+    results.write(settings.output, rows)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        print(peak(sys.argv[1], int(sys.argv[2])))
-    else:
-        main()
+    main()

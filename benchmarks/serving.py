@@ -5,19 +5,10 @@
 
 In process: batches of 4,096 through the SavedModel's signature, beside the bare matrix product of the
 same shapes in TensorFlow and ONNX Runtime where it is installed; interleaved, medians of 15. Over the
-wire: one row a request to `kerasae serve` on the loopback, with clients as threads of a process of
-their own. With --requests, so many more by gRPC, and the server's memory before and after.
-On 2026-11-25, two cores of a shared machine:
-
-    encode 0.97 of the product's rate in one run, 1.52 in another; ONNX Runtime 1.86 in the second
-    in process, one row: p50 0.20 ms
-                    p50, p99 in ms at 1        at 8           at 64 at once
-    REST            3.66,   4.75        7.92, 11.06    51.13, 279.07
-    gRPC            3.11,   3.44        4.73,  6.70    32.01,  42.29
-    100,000 requests: 930 MB before, 930 after
+wire: one row a request to `kerasae serve` on the loopback, with clients as threads of another process.
+With --requests, that many more by gRPC, and the server's memory before and after.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -34,6 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import grpc
 import numpy as np
+import results
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
@@ -43,7 +35,7 @@ BATCH, REPEATS = 4096, 15
 
 
 def in_process(folder, x):
-    """Prints the rows a second of each way to the codings of a large batch."""
+    """A row for each way to compute the codings of a large batch: its rate over the product's."""
     encode = tf.saved_model.load(str(folder)).signatures["encode"]
     rows = tf.constant(x[:BATCH].astype("float32"))
     kernel, bias = tf.random.normal((784, 100)), tf.zeros(100)
@@ -63,17 +55,18 @@ def in_process(folder, x):
                 way()
             seconds[name].append((time.perf_counter() - started) / 10)
     medians = {name: statistics.median(values[3:]) for name, values in seconds.items()}
+    found = []
     for name, median in medians.items():
         ratio = medians["matrix product"] / median
         print(f"{name:22s} {BATCH / median:12,.0f} rows/s, {ratio:.2f} of the product's rate")
+        found.append({"what": f"rate of {name} / product", "value": ratio})
+    return found
 
 
 def onnx(folder, rows):
     try:
         import onnxruntime
     except ModuleNotFoundError:
-        return {}
-    if not hasattr(kerasae, "export_onnx"):
         return {}
     model = kerasae.load_model(folder / "model.keras")
     path = kerasae.export_onnx(model, folder.parent.parent / "onnx") / "encode.onnx"
@@ -82,17 +75,17 @@ def onnx(folder, rows):
 
 
 def rest_client(port, x):
-    """A function that asks for one row's codings over a connection that is kept."""
+    """A function that requests one row's codings over a connection that stays open."""
     connection = HTTPConnection("127.0.0.1", port)
     bodies = [json.dumps({"instances": [row.tolist()], "signature_name": "encode"}) for row in x]
 
-    def ask(i):
+    def send(i):
         connection.request("POST", "/v1/models/demo:predict", bodies[i % len(bodies)])
-        answer = connection.getresponse()
-        assert answer.status == 200, answer.read()
-        answer.read()
+        response = connection.getresponse()
+        assert response.status == 200, response.read()
+        response.read()
 
-    return ask
+    return send
 
 
 def grpc_client(port, x):
@@ -109,15 +102,15 @@ def grpc_client(port, x):
 
 
 def latencies(make, port, x, concurrency, count):
-    """Milliseconds of each request, and requests a second, of so many clients at once."""
+    """Milliseconds of each request, and requests a second, of several clients at once."""
 
     def client(number):
-        ask = make(port, x[number : number + 20])
-        ask(0)
+        send = make(port, x[number : number + 20])
+        send(0)
         taken = []
         for i in range(count // concurrency):
             started = time.perf_counter()
-            ask(i)
+            send(i)
             taken.append(1000 * (time.perf_counter() - started))
         return taken
 
@@ -128,22 +121,27 @@ def latencies(make, port, x, concurrency, count):
 
 
 def over_the_wire(rest, rpc, folder, x, count):
+    """A row for the latency in this process, and for each protocol and number of clients."""
     encode = tf.saved_model.load(str(folder)).signatures["encode"]
     row, taken = tf.constant(x[:1].astype("float32")), []
     for _ in range(500):
         started = time.perf_counter()
         encode(rows=row)["codings"].numpy()
         taken.append(1000 * (time.perf_counter() - started))
-    print(f"in process, one row: p50 {np.percentile(taken, 50):.2f} ms")
+    found = [{"way": "in process, one row", "p50, ms": float(np.percentile(taken, 50))}]
+    print(f"in process, one row: p50 {found[0]['p50, ms']:.2f} ms")
     for concurrency in (1, 8, 64):
         for name, make, port in (("REST", rest_client, rest), ("gRPC", grpc_client, rpc)):
             taken, rate = latencies(make, port, x, concurrency, count)
-            p50, p99 = np.percentile(taken, [50, 99])
+            p50, p99 = map(float, np.percentile(taken, [50, 99]))
             print(
                 f"{name}, {concurrency:2d} at once: p50 {p50:6.2f} ms, p99 {p99:6.2f} ms, "
                 f"{rate:6,.0f} requests/s",
                 flush=True,
             )
+            row = {"way": name, "clients": concurrency, "p50, ms": p50, "p99, ms": p99}
+            found.append({**row, "requests/s": rate})
+    return found
 
 
 def memory(pid):
@@ -152,7 +150,7 @@ def memory(pid):
 
 
 def start_server(folder):
-    """The process, and its two ports, once it answers."""
+    """The process, and its two ports, once it responds."""
     command = ("serve", str(folder), "--rest-port", "18501", "--grpc-port", "18500")
     run = "from kerasae.cli import main; main()"
     process = subprocess.Popen([sys.executable, "-c", run, *command])
@@ -162,31 +160,35 @@ def start_server(folder):
             return process, 18501, 18500
         except OSError:
             time.sleep(0.2)
-    raise TimeoutError("the server does not answer")
+    raise TimeoutError("the server must respond within 60 seconds")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--count", type=int, default=2000)
-    parser.add_argument("--requests", type=int, default=0)
+    parser = results.parser(__doc__, "serving")
+    parser.add_argument("--count", type=int, default=2000, help="Requests of each measurement.")
+    parser.add_argument("--requests", type=int, default=0, help="For the server's memory.")
     settings = parser.parse_args()
     x = kerasae.datasets.load("mnist").x_test
     with tempfile.TemporaryDirectory() as root:
         model = kerasae.stacked_autoencoder(784, 100)
         folder = kerasae.export_saved_model(model, Path(root) / "saved" / "demo")
         model.save(folder / "model.keras")
-        in_process(folder, x)
+        rows = in_process(folder, x)
         process, rest, rpc = start_server(Path(root) / "saved")
         try:
-            over_the_wire(rest, rpc, folder, x, settings.count)
+            rows += over_the_wire(rest, rpc, folder, x, settings.count)
             if settings.requests:
                 before = memory(process.pid)
                 latencies(grpc_client, rpc, x, 8, settings.requests)
                 after = memory(process.pid)
                 print(f"{settings.requests:,} requests: {before:.0f} MB before, {after:.0f} after")
+                for when, value in (("before", before), ("after", after)):
+                    what = f"MB of the server {when} {settings.requests:,} requests"
+                    rows.append({"what": what, "value": value})
         finally:
             process.terminate()
             process.wait(60)
+    results.write(settings.output, rows)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What `import kerasae` adds to `import keras`, and how soon the command answers.
+"""What `import kerasae` adds to `import keras`, and how long `kerasae --help` takes.
 
     python benchmarks/start.py
 
-Each in a new process, in turns, after one that is not counted; where the time goes is told by
-`python -X importtime -c "import keras, kerasae"`.
+Each in a new process, in turns, after a first one that is not counted.
+`python -X importtime -c "import keras, kerasae"` shows where the time goes.
 """
 
 import os
@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+import results
+
 REPEATS = 5
 ADDED = (
     "import time, keras; s = time.perf_counter(); import kerasae; print(time.perf_counter() - s)"
@@ -20,7 +22,7 @@ ADDED = (
 
 
 def run(*command):
-    """What it prints, and its seconds."""
+    """What a command prints, and its seconds."""
     started = time.perf_counter()
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
@@ -28,7 +30,8 @@ def run(*command):
 
 
 def main():
-    found = {"import keras": [], "import kerasae, beyond": [], "kerasae --help": []}
+    settings, rows = results.parser(__doc__, "start").parse_args(), []
+    found = {"import keras": [], "import kerasae, after import keras": [], "kerasae --help": []}
     for _ in range(REPEATS + 1):
         added, whole = run(sys.executable, "-c", ADDED)
         _, helped = run(Path(sys.executable).with_name("kerasae"), "--help")
@@ -36,7 +39,10 @@ def main():
         for name, value in zip(found, values, strict=True):
             found[name].append(value)
     for name, (_, *values) in found.items():
-        print(f"{name:24}{statistics.median(values):.3f} s, {min(values):.3f}-{max(values):.3f}")
+        median, low, high = statistics.median(values), min(values), max(values)
+        print(f"{name:36}{median:.3f} s, {low:.3f}-{high:.3f}")
+        rows.append({"what": name, "median, s": median, "from": low, "to": high})
+    results.write(settings.output, rows)
 
 
 if __name__ == "__main__":

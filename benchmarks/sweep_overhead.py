@@ -1,12 +1,9 @@
-"""What a sweep costs beyond the fits it is made of, on MNIST, four layouts of ten epochs.
+"""What a sweep costs beyond its fits, on MNIST, four layouts of ten epochs.
 
     KERASAE_DATA_DIR=FOLDER python benchmarks/sweep_overhead.py
 
-On two cores, with other work beside, so that the processor's time tells more than the clock:
-
-    bare fits         74.3 s of the processor before the sweep, 77.6 s after it
-    the whole sweep   79.6 s: 4.8% more, for loading, checking, saving, the oracle and the report
-    by the clock      83.9 s and 58.7 s, and 75.3 s for the sweep: 5.5% more
+The same fits are timed alone, before the sweep and after it. The overhead is for loading, checking, saving,
+the oracle and the report. On a machine with other work, the processor's time says more than the clock.
 """
 
 import json
@@ -19,6 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+import results
 
 import kerasae
 from kerasae.tuning import search
@@ -30,7 +28,7 @@ EPOCHS, BATCH_SIZE = 10, 128
 
 
 def now():
-    """The clock, and the processor's time in this process, which other work leaves alone."""
+    """The clock, and the processor's time in this process, which other work does not change."""
     return np.array([time.perf_counter(), time.process_time()])
 
 
@@ -54,11 +52,12 @@ def sweep(directory):
     started = now()
     search("mnist", {"layout": LAYOUTS}, directory, **options)
     whole = now() - started
-    results = [f / "result.json" for f in trial_folders(directory).values()]
-    return whole, sum(json.loads(path.read_text())["fit_seconds"] for path in results)
+    paths = [folder / "result.json" for folder in trial_folders(directory).values()]
+    return whole, sum(json.loads(path.read_text())["fit_seconds"] for path in paths)
 
 
 def main():
+    settings, found = results.parser(__doc__, "sweep_overhead").parse_args(), []
     rows = kerasae.datasets.load("mnist")
     scaler = kerasae.RangeScaling()
     scaler.adapt(rows.x_train)
@@ -73,9 +72,12 @@ def main():
             f"{what}: bare fits {before:.1f} s before and {after:.1f} s after, sweep {swept:.1f} s"
         )
         print(f"{what}: overhead {overhead:.1%} over the bare fits")
+        seconds = {"fits before, s": before, "fits after, s": after, "sweep, s": swept}
+        found.append({"by": what, **seconds, "overhead": overhead})
     print(
         f"clock: {whole[0] / within - 1:.1%} of the sweep's own fits, {within:.1f} s, outside of them"
     )
+    results.write(settings.output, found)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+# Names of packages that differ from those of their modules.
+PACKAGES = {"sklearn": "scikit-learn", "tensorflow_serving": "tensorflow-serving-api"}
 FLOAT32_MAX = float(np.finfo("float32").max)
 
 
@@ -83,7 +85,7 @@ def required(module: str, use: str, extra: str | None = None) -> None:
         ModuleNotFoundError: It is missing; the message has the command that installs it.
     """
     if importlib.util.find_spec(module) is None:
-        package = f"'kerasae[{extra}]'" if extra else module
+        package = f"'kerasae[{extra}]'" if extra else PACKAGES.get(module, module)
         raise ModuleNotFoundError(
             f"{module} must be installed for {use}. Try pip install {package}", name=module
         )

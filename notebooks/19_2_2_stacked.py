@@ -46,8 +46,8 @@ len(data.x_train), len(data.x_test), data.image_shape
 
 # %% [markdown]
 # On the small digits we scale the book's widths down with the number of columns. Hidden layers of a
-# stack train faster with elu than with tanh, and a rate that falls to 0 ends in a better place than a
-# constant one.
+# stack train faster with elu than with tanh, and a learning rate that falls to 0
+# ends with a smaller error than a constant one.
 
 # %%
 book = [(50,), (100,), (300, 100), (100, 50), (250, 100, 50)]

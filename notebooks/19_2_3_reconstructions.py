@@ -16,8 +16,8 @@
 # %% [markdown]
 # # 19.2.3 Looking at reconstructions
 #
-# A mean squared error is one number; the eye sees at once what it is made of. We train a stack, take
-# four test digits and put the reconstructions under them.
+# A mean squared error is one number; a picture shows where it comes from. We train a stack, take four
+# test digits and put the reconstructions under them.
 
 # %%
 import os
@@ -46,7 +46,7 @@ model.fit(data.x_train, epochs=epochs, batch_size=batch_size, verbose=0)
 model.reconstruction_error(data.x_test).mean()
 
 # %% [markdown]
-# `reconstruct` answers in the units of the input, so that the two rows share one grey scale. What is
+# `reconstruct` returns rows in the units of the input, so that the two share one grey scale. What is
 # lost is what few digits have: the loop that is not quite closed, the stroke that is unusually thick.
 
 # %%

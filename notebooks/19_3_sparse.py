@@ -16,10 +16,10 @@
 # %% [markdown]
 # # 19.3 Sparse autoencoders
 #
-# When there are many codings, each can stand for something that few rows have, if most of them stay
-# quiet for most rows. A penalty asks for that: it compares the mean activation rho_hat of each coding
-# over a batch with a target rho and adds beta times the Kullback-Leibler divergence between the two.
-# For tanh, which lies between -1 and 1, quiet means near -1.
+# When there are many codings, each can represent something that few rows have, if most of them stay
+# inactive for most rows. A penalty brings that about: it compares the mean activation rho_hat of each
+# coding over a batch with a target rho and adds beta times the Kullback-Leibler divergence between the
+# two. For tanh, which lies between -1 and 1, inactive means near -1.
 #
 # In the book, H2O's 100 codings have a mean activation of -0.0068 without the penalty and -0.108 with
 # rho = -0.1.
@@ -81,8 +81,8 @@ for beta in (0.0001, 0.001, 0.01, 0.1):
 kerasae.plots.activation_histogram(models[0.01].encode(data.x_test), rho=-0.1)
 
 # %% [markdown]
-# A target near the lower bound leaves each coding on for a few rows only. Beside the plain model the
-# price shows in the reconstructions.
+# A target near the lower bound leaves each coding active for a few rows only. The reconstructions show
+# what that costs, first those of the plain model, then those of the sparse one.
 
 # %%
 keras.utils.set_random_seed(0)

@@ -66,8 +66,8 @@ for name, noise in noises.items():
     print(f"{name}: error on clean test rows {history.history['val_mse'][-1]:.5f}")
 
 # %% [markdown]
-# The layer's `corrupt` draws noise whatever the mode, which is what a picture needs. The noise lives
-# on the scaled values, so we go there and back.
+# The layer's `corrupt` adds noise in training and at inference alike, as a picture needs. The noise is
+# for scaled values, so we scale the rows, corrupt them, and scale them back.
 
 # %%
 shown = data.x_test[:8]

@@ -17,7 +17,7 @@
 # # 19.5 Anomaly detection
 #
 # A model that has learnt what rows usually look like reconstructs unusual ones badly. The error of a
-# row is therefore a score of how odd it is. In the book's MNIST example the mean error is 0.006 and
+# row therefore measures how unusual it is. In the book's MNIST example the mean error is 0.006 and
 # the worst rows are above 0.03.
 
 # %%
@@ -54,7 +54,7 @@ kerasae.plots.error_histogram(errors)
 kerasae.plots.worst_rows(data.x_train, model.reconstruct(data.x_train), errors, 5, data.image_shape)
 
 # %% [markdown]
-# Odd rows among the training data teach the model that they are normal. So we train again, on the
+# From unusual rows among the training data, the model learns that they are normal. So we train again, on the
 # three quarters of the rows with the smallest errors, and score everything with the new model.
 
 # %%
@@ -67,9 +67,9 @@ print(f"mean error of the rows left out: before {errors[~trimmed.kept].mean():.4
 print(f"after {after[~trimmed.kept].mean():.4f}")
 
 # %% [markdown]
-# From which score on is a row an anomaly? Rows that the model was not trained on tell: `calibrate`
-# keeps a threshold with the model, and turns each later score into a p-value, the share of normal
-# rows that score as high.
+# Above which score is a row an anomaly? `calibrate` takes normal rows that the model was not trained on.
+# It keeps a threshold with the model, and turns each later score into a p-value, the share of normal
+# rows with a score at least as high.
 
 # %%
 half = len(data.x_test) // 2
@@ -79,7 +79,7 @@ print(f"{scores.is_anomaly.sum()} of {len(scores.p_value)} new rows flagged")
 kerasae.plots.error_histogram(scores.reconstruction_error, threshold)
 
 # %% [markdown]
-# Rows of another kind should stand out. Here are the same digits upside down in grey: every pixel v
+# Rows of another kind should be flagged. Here are the same digits with inverted greys: every pixel v
 # becomes max - v.
 
 # %%

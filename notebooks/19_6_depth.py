@@ -63,7 +63,7 @@ kerasae.plots.loss_curve(history.history)
 
 # %% [markdown]
 # `pretrain` trains each layer of the encoder with the decoder's that mirrors it, from the outside in, on
-# the features of the pair below. Then `fit` begins where the pairs have led.
+# the features of the pair before. Then `fit` starts from these weights.
 
 # %%
 pretrained = deep()
@@ -111,7 +111,7 @@ for tied in (False, True):
 #
 # A denoising autoencoder sees every training row, but no label. On 200 labels, its frozen codings with
 # one layer on top, and the whole network trained from that start, are compared with the same network
-# from scratch. With so few labels, what keeps the codings as they are does best on the digits.
+# from scratch. With so few labels, the frozen codings do best on the digits.
 
 # %%
 keras.utils.set_random_seed(0)
@@ -131,14 +131,14 @@ for name, start, freeze, rate in (
         keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"]
     )
     network.fit(data.x_train[:200], data.y_train[:200], epochs=30, verbose=0)
-    answer = network.evaluate(data.x_test, data.y_test, verbose=0, return_dict=True)
-    print(f"{name}: test accuracy {answer['accuracy']:.3f}")
+    metrics = network.evaluate(data.x_test, data.y_test, verbose=0, return_dict=True)
+    print(f"{name}: test accuracy {metrics['accuracy']:.3f}")
 
 # %% [markdown]
 # ## Robust decomposition
 #
-# A twentieth of the pixels are broken: dark or light whatever the digit. By turns, the model is trained
-# and what it cannot reconstruct is split off: x = L + S.
+# A twentieth of the pixels are broken: dark or light whatever the digit. The model is trained, what it
+# cannot reconstruct is split off, x = L + S, and both steps are repeated.
 
 # %%
 rng = np.random.default_rng(0)
@@ -159,7 +159,8 @@ print(f"broken pixels split off: {(split.sparse != 0)[broken & (x != clean)].mea
 print(f"whole pixels split off: {(split.sparse != 0)[x == clean].mean():.1%}")
 
 # %% [markdown]
-# The rows x, L = x - S, and S by its size. Of a broken pixel, the penalty stays in L.
+# The rows x, L = x - S, and the absolute values of S. L keeps an error as large as the penalty at a
+# broken pixel.
 
 # %%
 figure = kerasae.plots.corrupted_triples(
@@ -170,8 +171,8 @@ for axes, label in zip(figure.axes[::8], ("x", "L", "|S|"), strict=True):
 figure
 
 # %% [markdown]
-# What the model makes of x lies on what it learned, below: the broken pixels are gone, and some of the
-# digit's detail with them.
+# The model's reconstruction of L is below x: the broken pixels are gone, and some of the digit's detail
+# with them.
 
 # %%
 kerasae.plots.reconstructions(x[:8], learned[:8], data.image_shape)

@@ -16,8 +16,8 @@
 # %% [markdown]
 # # 19.6 Features: convolutional, contractive and winner-take-all
 #
-# The book names these as further reading. They learn codings for other models: near each other for
-# similar rows, steady under small changes, or each standing for one thing.
+# The book names these as further reading. They learn codings for other models: similar for similar
+# images, stable under small changes, or each with one meaning.
 
 # %%
 import os
@@ -96,7 +96,7 @@ for beta in (0.0, 0.001):
     print(f"  beta {beta}: squared norm of the Jacobian {norm:.2f}")
 
 # %% [markdown]
-# What the contractive codings look at: the kernel of the encoder, the strongest first.
+# What the contractive codings respond to: the kernel of the encoder, the strongest first.
 
 # %%
 kernel = ops.convert_to_numpy(model.encoder.get_layer("codings").kernel)

@@ -16,8 +16,8 @@
 # %% [markdown]
 # # 19.6 Generative autoencoders: variational and adversarial
 #
-# The book names these as further reading. Both shape the codings so that one knows how they are
-# distributed: then new rows come from decoding draws of that distribution.
+# The book names these as further reading. Both give the codings a known distribution, so that decoding
+# draws from it makes new rows.
 
 # %%
 import os
@@ -75,8 +75,8 @@ plane = np.array([(right, up) for up in levels[::-1] for right in levels])
 kerasae.plots.images(vae.decode(plane), data.image_shape, across=12)
 
 # %% [markdown]
-# New rows, and a walk between two rows of the data. A convolutional stack needs no more than the shape
-# of an image.
+# New rows, and a walk between two rows of the data. The shape of an image as `input_shape` makes a
+# convolutional stack.
 
 # %%
 deep = train(kerasae.variational_autoencoder(image, (16, 32, 8), scaler=scaler), epochs=epochs // 2)
@@ -89,9 +89,9 @@ kerasae.plots.images(walk, data.image_shape)
 # %% [markdown]
 # ## Adversarial
 #
-# Here a discriminator learns to tell codings from draws of a prior, and the encoder learns to fool it:
-# in the end it is right for about half of them. The prior can have any shape that one can draw from, a
-# mixture of ten here.
+# Here a discriminator learns to distinguish codings from draws of a prior, and the encoder learns to
+# fool it: in the end it is right for about half of them. The prior can be any distribution that one can
+# draw from, a mixture of ten here.
 
 # %%
 aae = kerasae.adversarial_autoencoder(columns, (wide, 2), prior="mixture", scaler=scaler, beta=0.1)

@@ -16,9 +16,9 @@
 # %% [markdown]
 # # Serving
 #
-# What `export_saved_model` writes runs under TF Serving, and under `kerasae serve`, which speaks a subset
-# of its language on a laptop: REST and gRPC over `saved_models/NAME/VERSION/`. Here a server runs in the
-# notebook; on the command line it would be `kerasae serve saved_models`.
+# TF Serving runs what `export_saved_model` writes, and so does `kerasae serve`, which has a subset of TF
+# Serving's interface for a laptop: REST and gRPC over `saved_models/NAME/VERSION/`. Here a server runs in
+# the notebook; on the command line it would be `kerasae serve saved_models`.
 
 # %%
 import os
@@ -52,34 +52,35 @@ kerasae.verify(version), json.loads((version / "manifest.json").read_text())["si
 # %% [markdown]
 # ## REST
 #
-# Rows go in as they are, in their own units: the scaler is in the model. The answer to `instances` has one
-# entry a row, that to `inputs` one array for each output.
+# Rows are sent as they are, in their own units: the scaler is in the model. The response to `instances`
+# has one entry a row, the response to `inputs` one array for each output.
 
 # %%
 server = Server(saved_models, rest_port=0, grpc_port=0)
 server.start()
 
 
-def ask(signature, **body):
+def predict(signature, **body):
     text = json.dumps({"signature_name": signature, **body}).encode()
-    with urllib.request.urlopen(f"{server.url}/v1/models/digits:predict", text) as answer:
-        return json.load(answer)
+    with urllib.request.urlopen(f"{server.url}/v1/models/digits:predict", text) as response:
+        return json.load(response)
 
 
 rows = data.x_test[:8]
-reconstructed = np.array(ask("reconstruct", instances=rows.tolist())["predictions"])
-print("farthest from the model's own answer", np.abs(reconstructed - model.reconstruct(rows)).max())
+reconstructed = np.array(predict("reconstruct", instances=rows.tolist())["predictions"])
+difference = np.abs(reconstructed - model.reconstruct(rows)).max()
+print("largest difference from the model's own reconstruction", difference)
 kerasae.plots.reconstructions(rows, reconstructed, data.image_shape)
 
 # %% [markdown]
-# Anomaly scores, of digits and of the same images upside down.
+# Anomaly scores of digits and of the same images upside down.
 
 # %%
 scores = {}
 for name, some in (("digits", data.x_test), ("upside down", data.x_test[:, ::-1])):
-    answer = ask("anomaly_score", inputs={"rows": some.tolist()})["outputs"]
-    scores[name] = np.array(answer["anomaly_score"])
-    print(f"{name}: {np.mean(answer['is_anomaly']):.1%} anomalies")
+    outputs = predict("anomaly_score", inputs={"rows": some.tolist()})["outputs"]
+    scores[name] = np.array(outputs["anomaly_score"])
+    print(f"{name}: {np.mean(outputs['is_anomaly']):.1%} anomalies")
 kerasae.plots.error_histogram(
     scores["upside down"], threshold=threshold, quantity="anomaly score, upside down"
 )
@@ -88,7 +89,7 @@ kerasae.plots.error_histogram(
 # New digits, each by its seed.
 
 # %%
-new = ask("generate", instances=list(range(20)))["predictions"]
+new = predict("generate", instances=list(range(20)))["predictions"]
 kerasae.plots.images(np.array(new), data.image_shape)
 
 # %% [markdown]
@@ -109,7 +110,7 @@ np.abs(codings - model.encode(rows)).max()
 # %% [markdown]
 # ## A new version
 #
-# A version appears whole, is loaded, answers a probe, and only then takes over.
+# A version appears whole, is loaded, passes a test request, and only then takes over.
 
 # %%
 model.fit(data.x_train, epochs=1, verbose=0)

@@ -28,9 +28,16 @@ ORDER = [
 ]
 # Where packages that not everybody has may be imported. The core goes without all of them.
 PLACES = {
-    "tensorflow": {"callbacks", "cli.serve", "export", "models.loops", "serving", "tuning.hparams"},
+    "tensorflow": {
+        "callbacks",
+        "cli.serve",
+        "export",
+        "models.programs",
+        "serving",
+        "tuning.hparams",
+    },
     "tensorflow_serving": {"export", "serving"},
-    "jax": {"models.loops"},
+    "jax": {"models.programs"},
     "keras_tuner": {"tuning"},
     "tensorboard": {"tuning.hparams"},
     "grpc": {"serving", "tuning.workers"},

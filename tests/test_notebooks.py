@@ -13,7 +13,7 @@ def test_every_section_has_a_notebook():
     assert numbers - {""} == SECTIONS
 
 
-# What the sections have in common runs each time in these; all of them take three minutes.
+# These three run each time, and cover what all notebooks share; all of them take three minutes.
 QUICK = "19_2_1_comparing_pca", "19_3_sparse", "19_5_anomalies"
 RUN = [
     pytest.param(path, marks=[] if path.stem in QUICK else [pytest.mark.slow]) for path in SOURCES

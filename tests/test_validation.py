@@ -26,11 +26,11 @@ def test_no_integer_is_above_the_bound(dtype):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-@pytest.mark.parametrize("order", ["C", "F", "apart"])
+@pytest.mark.parametrize("order", ["C", "F", "strided"])
 def test_one_bad_cell_is_found_wherever_the_rows_lie(order, dtype, bad):
     x = np.ones((300, 5), dtype)
     x[211, 3] = bad
-    x = np.repeat(x, 2, axis=0)[::2] if order == "apart" else np.asarray(x, order=order)
+    x = np.repeat(x, 2, axis=0)[::2] if order == "strided" else np.asarray(x, order=order)
     with pytest.raises(ValueError, match="1 NaN or infinite cells, the first in row 211, column 3"):
         bounded_rows(x)
 
@@ -41,5 +41,5 @@ def test_values_are_refused_from_where_their_square_overflows(rows):
     x = np.full((rows, 3), 1.8e19)  # the norm of 4000 such rows is far above the limit
     assert model._checked_rows(x, "x").dtype == "float32"
     x[-1, 1] = 1.9e19
-    with pytest.raises(ValueError, match="column 1 holds values whose square overflows"):
+    with pytest.raises(ValueError, match="Received: values in column 1 whose square overflows"):
         model._checked_rows(x, "x")

@@ -1,8 +1,12 @@
-"""What normal rows score, kept with a model: thresholds and p-values of new rows."""
+"""Scores of normal rows, kept with a model: thresholds and p-values of new rows."""
+
+from typing import Any, Unpack
 
 import keras
 import numpy as np
 from keras import ops
+
+from kerasae.layers.base import LayerOptions
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -35,18 +39,18 @@ class AnomalyCalibration(keras.layers.Layer):
     Example:
         >>> layer = AnomalyCalibration()
         >>> layer.fit(np.arange(1.0, 10.0), threshold=8.0)
-        >>> answers = layer(np.array([[8.5]]), np.array([[0.0]]))
-        >>> round(float(answers["p_value"][0]), 3), bool(answers["is_anomaly"][0])
+        >>> outputs = layer(np.array([[8.5]]), np.array([[0.0]]))
+        >>> round(float(outputs["p_value"][0]), 3), bool(outputs["is_anomaly"][0])
         (0.2, True)
     """
 
-    def __init__(self, **kwargs):
-        super().__init__(autocast=False, **{**kwargs, "dtype": "float32"})
+    def __init__(self, **kwargs: Unpack[LayerOptions]) -> None:
+        super().__init__(**{**kwargs, "autocast": False, "dtype": "float32"})
         self.built = True
         self.clear()
 
-    def clear(self):
-        """Forgets what normal rows score."""
+    def clear(self) -> None:
+        """Forgets the scores of normal rows."""
         # Arrays, not variables: their shapes are known only once there are normal rows.
         self.scores = np.empty(0, "float32")
         self.threshold = float("nan")
@@ -54,11 +58,13 @@ class AnomalyCalibration(keras.layers.Layer):
         self.center, self.whitening = np.empty(0, "float32"), np.empty((0, 0), "float32")
 
     @property
-    def fitted(self):
+    def fitted(self) -> bool:
         """Whether there is a threshold."""
         return len(self.scores) > 0
 
-    def set_guard(self, guard, error_scale, center, whitening):
+    def set_guard(
+        self, guard: float, error_scale: float, center: np.ndarray, whitening: np.ndarray
+    ) -> None:
         """Sets how errors and codings make a score.
 
         Args:
@@ -71,7 +77,7 @@ class AnomalyCalibration(keras.layers.Layer):
         self.center = np.asarray(center, "float32")
         self.whitening = np.asarray(whitening, "float32")
 
-    def fit(self, scores, threshold):
+    def fit(self, scores: np.ndarray, threshold: float) -> None:
         """Keeps the scores of normal rows, and the threshold.
 
         Args:
@@ -81,7 +87,7 @@ class AnomalyCalibration(keras.layers.Layer):
         self.scores = np.sort(np.asarray(scores, "float32"))
         self.threshold = float(threshold)
 
-    def score(self, errors, codings):
+    def score(self, errors: Any, codings: Any) -> Any:
         """The score of each row, (batch,): its error, or error and distance as one number."""
         error = row_mean(errors)
         if not self.guard:
@@ -90,8 +96,8 @@ class AnomalyCalibration(keras.layers.Layer):
         distance = row_mean(ops.square(ops.matmul(rows - self.center, self.whitening)))
         return error / self.error_scale + self.guard * distance
 
-    def call(self, errors, codings):
-        """Answers for each row.
+    def call(self, errors: Any, codings: Any) -> dict[str, Any]:
+        """Scores each row.
 
         Args:
             errors: Squared errors on the scaled values, shape (batch, ...).
@@ -112,13 +118,13 @@ class AnomalyCalibration(keras.layers.Layer):
             "is_anomaly": score > self.threshold,
         }
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         if self.fitted:
             store["scores"] = self.scores
             store["settings"] = np.array([self.threshold, self.guard, self.error_scale])
             store["center"], store["whitening"] = self.center, self.whitening
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         self.clear()
         if "scores" in store:
             threshold, *settings = map(float, np.array(store["settings"]))
@@ -126,6 +132,6 @@ class AnomalyCalibration(keras.layers.Layer):
             self.fit(np.array(store["scores"]), threshold)
 
 
-def row_mean(errors):
+def row_mean(errors: Any) -> Any:
     """The mean over everything but the batch, float32, (batch,)."""
     return ops.mean(ops.cast(errors, "float32"), axis=tuple(range(1, len(errors.shape))))

@@ -1,15 +1,20 @@
 """Scores, thresholds and p-values of rows."""
 
 import re
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from kerasae.anomaly.calibration import AnomalyCalibration
+from kerasae.validation import required
+
+if TYPE_CHECKING:
+    from kerasae.models import Autoencoder
 
 
 class Scores(NamedTuple):
-    """What a calibrated model says of each row.
+    """The results of `score`, one entry a row.
 
     Attributes:
         anomaly_score: float32, (rows,); the reconstruction error unless there is a guard.
@@ -26,8 +31,14 @@ class Scores(NamedTuple):
     is_anomaly: np.ndarray
 
 
-def calibrate(model, x, threshold="p99", guard=0.0, batch_size=256):
-    """Measures what normal rows score and keeps it with the model, to be saved and exported.
+def calibrate(
+    model: "Autoencoder",
+    x: Any,
+    threshold: str | float = "p99",
+    guard: float = 0.0,
+    batch_size: int = 256,
+) -> float:
+    """Scores normal rows and keeps the scores with the model, to be saved and exported.
 
     Normal rows that the model was not trained on give honest p-values: it knows its training rows
     too well. Training the model further clears the calibration.
@@ -37,7 +48,7 @@ def calibrate(model, x, threshold="p99", guard=0.0, batch_size=256):
         x: Normal rows in the user's units, shape (rows, *row_shape).
         threshold: "p99" flags what scores above the 99th percentile of the normal rows; "3sd" above
             their mean plus 3 standard deviations; a number alpha in (0, 1) flags p-values of at
-            most alpha, which is to say a share alpha of new normal rows at most.
+            most alpha: a share of at most alpha of new normal rows.
         guard: Weight of the distance in the codings, at least 0; see `AnomalyCalibration`.
         batch_size: Rows a step.
 
@@ -47,6 +58,7 @@ def calibrate(model, x, threshold="p99", guard=0.0, batch_size=256):
     Raises:
         ValueError: A threshold that cannot be read or needs more rows, a negative guard, or rows
             that do not fit the model.
+        ModuleNotFoundError: The guard needs scikit-learn, which is missing.
 
     Reference: Vovk, Gammerman and Shafer (2005), Algorithmic learning in a random world; Bates et
     al. (2023), Testing for outliers with conformal p-values.
@@ -76,16 +88,17 @@ def calibrate(model, x, threshold="p99", guard=0.0, batch_size=256):
 
 
 def _center_and_whitening(codings):
+    required("sklearn", "the guard")
     from sklearn.covariance import LedoitWolf  # noqa: PLC0415
 
-    # Shrunk: codings that hardly vary would make every new row infinitely far.
+    # The covariance is shrunk: codings that hardly vary would make every new row infinitely far.
     estimate = LedoitWolf().fit(codings.astype("float64"))
     ridge = 1e-6 * np.trace(estimate.covariance_) / len(estimate.covariance_) + 1e-12
     precision = np.linalg.inv(estimate.covariance_ + ridge * np.eye(len(estimate.covariance_)))
     return estimate.location_, np.linalg.cholesky(precision)
 
 
-def threshold_rule(threshold):
+def threshold_rule(threshold: str | float) -> Callable[[np.ndarray], float]:
     """Reads a threshold as people write it.
 
     Args:
@@ -106,8 +119,8 @@ def threshold_rule(threshold):
     elif re.fullmatch(r"0?\.\d+|\d(?:\.\d+)?e-\d+", text) and 0 < float(text) < 1:
         return lambda scores: _tail(scores, float(text))
     raise ValueError(
-        f"threshold '{threshold}'; expected a percentile p99, standard deviations 3sd, or a tail "
-        "probability between 0 and 1; try p99"
+        "threshold must be a percentile p99, standard deviations 3sd, or a tail probability in "
+        f"(0, 1). Received: threshold={threshold!r}. Try p99"
     )
 
 
@@ -115,21 +128,22 @@ def _tail(scores, alpha):
     allowed = int(np.floor(alpha * (len(scores) + 1) + 1e-9))
     if allowed < 1:
         raise ValueError(
-            f"{len(scores)} normal rows for a tail probability of {alpha:g}; expected at least "
-            f"{int(np.ceil(1 / alpha)) - 1}; try more rows or a larger probability"
+            f"x must have at least {int(np.ceil(1 / alpha)) - 1} normal rows for the tail "
+            f"probability {alpha:g}. Received: {len(scores)} rows. Try more rows or a larger "
+            "probability"
         )
     # A score above this one has fewer than `allowed` normal scores at or above it.
     return scores[-allowed]
 
 
-def score(model, x, batch_size=256, verbose=0):
+def score(model: "Autoencoder", x: Any, batch_size: int = 256, verbose: int | str = 0) -> Scores:
     """Scores rows by a model that was calibrated; the same rows always get the same scores.
 
     Args:
         model: An `Autoencoder` after `calibrate`.
         x: Rows in the user's units, shape (rows, *row_shape), or a dataset of batches of rows.
         batch_size: Rows a step.
-        verbose: 1 for a progress bar.
+        verbose: 1, or "auto", for a progress bar.
 
     Returns:
         `Scores`.
@@ -139,15 +153,15 @@ def score(model, x, batch_size=256, verbose=0):
     """
     if not model.anomaly.fitted:
         raise ValueError(
-            "the model has no threshold; expected kerasae.anomaly.calibrate(model, normal_rows) "
-            "after training"
+            f"the model must be calibrated after training. Received: {model.name}, without a "
+            "threshold. Try kerasae.anomaly.calibrate(model, normal_rows)"
         )
     rows = model._checked_rows(x, "x")
-    answers = model._streams.run(
+    outputs = model._streams.run(
         "anomaly_score",
         model._endpoints["anomaly_score"],
         rows,
         batch_size=batch_size,
         verbose=verbose,
     )
-    return Scores(**answers)
+    return Scores(**outputs)

@@ -1,10 +1,14 @@
-"""Training anew without the rows that are reconstructed worst."""
+"""Training again without the rows that are reconstructed worst."""
 
 import warnings
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
+
+if TYPE_CHECKING:
+    from kerasae.models import Autoencoder
 
 
 class Trimmed(NamedTuple):
@@ -17,30 +21,45 @@ class Trimmed(NamedTuple):
         cutoff: The error up to which rows were kept.
     """
 
-    model: keras.Model
+    model: "Autoencoder"
     kept: np.ndarray
     errors: np.ndarray
     cutoff: float
 
 
-def trim_and_refit(model, x, quantile=0.75, **fit_arguments):
+def trim_and_refit(
+    model: "Autoencoder",
+    x: Any,
+    quantile: float = 0.75,
+    *,
+    epochs: int = 1,
+    batch_size: int | None = None,
+    validation_data: Any = None,
+    callbacks: Sequence[keras.callbacks.Callback] | None = None,
+    verbose: int | str = "auto",
+) -> Trimmed:
     """Trains a fresh model on the rows that a trained one reconstructs best.
 
-    Rows that are anomalies themselves spoil what a model takes for normal. They are reconstructed
-    worst, so that a second model, trained without the upper tail of the errors, is free of most.
+    A model that is trained on anomalies learns them as normal rows. Most of them are among the rows
+    with the largest errors, which the second model is not trained on.
 
     Args:
         model: A trained, compiled `Autoencoder`; it stays as it is.
         x: The rows it was trained on, shape (rows, *row_shape).
         quantile: Share of the rows to keep, in (0, 1): those with the smallest errors.
-        **fit_arguments: Arguments of `fit` for the new model, epochs and batch_size for example.
+        epochs: Epochs of the new model, at least 1.
+        batch_size: Rows a step, at least 1; None for 32, as in `fit`.
+        validation_data: Rows, or a tuple (rows, targets), that `fit` evaluates after each epoch.
+        callbacks: Callbacks of `fit`.
+        verbose: 0 for silence, 1 for a progress bar, 2 for a line an epoch; "auto" for 1.
 
     Returns:
         `Trimmed`: the new model, of the same architecture, compiled in the same way, its scaler
         adapted to the rows that were kept; which rows those were; all errors; the cutoff.
 
     Raises:
-        ValueError: `quantile` lies outside (0, 1), or the rows do not fit the model.
+        ValueError: `quantile` lies outside (0, 1), `epochs` or `batch_size` is not a whole number
+            of at least 1, or the rows do not fit the model.
 
     Reference: Boehmke and Greenwell (2019), Hands-On Machine Learning with R, section 19.5; the
     idea of trimming, Rousseeuw (1984), Least median of squares regression.
@@ -60,12 +79,19 @@ def trim_and_refit(model, x, quantile=0.75, **fit_arguments):
     cutoff = float(np.quantile(errors, quantile))
     kept = errors <= cutoff
     fresh = _untrained_copy(model, x[kept])
-    fresh.fit(x[kept], **fit_arguments)
+    fresh.fit(
+        x[kept],
+        epochs=epochs,
+        batch_size=batch_size,
+        validation_data=validation_data,
+        callbacks=callbacks,
+        verbose=verbose,
+    )
     return Trimmed(fresh, kept, errors, cutoff)
 
 
 def _untrained_copy(model, x):
-    """A model of the same parts, compiled alike, its scaler adapted to x and its weights drawn."""
+    """A model of the same parts, compiled alike, its scaler adapted to x and its weights new."""
     with warnings.catch_warnings():
         # The copy's scaler has seen no rows yet, and seems to hold constant columns.
         warnings.simplefilter("ignore", UserWarning)

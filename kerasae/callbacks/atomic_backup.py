@@ -5,7 +5,9 @@ import json
 import os
 import random
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,7 +15,7 @@ from keras import ops
 
 from kerasae.atomic import remove_partials, write_file
 
-# What the callbacks that count and compare keep between epochs.
+# Attributes that Keras's counting and comparing callbacks keep between epochs.
 COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter", "first_loss")
 
 
@@ -24,7 +26,7 @@ class AtomicBackup(keras.callbacks.Callback):
     state of noise out. Before each epoch but the first, one file is written beside the backup,
     flushed and renamed over it: weights, optimizer, the seed states of all layers, those of NumPy's
     and Python's generators (which shuffle the rows on some backends), and the number of the epoch.
-    A kill at any moment, in the midst of writing too, costs one epoch at most. The next `fit` of
+    A kill at any moment, while writing too, costs one epoch at most. The next `fit` of
     the same program goes on from there; one that reaches its end deletes the backup.
 
     Weights that are not finite are never stored: the last sound state stays. The learning rate is
@@ -56,12 +58,16 @@ class AtomicBackup(keras.callbacks.Callback):
         False
     """
 
-    def __init__(self, directory, callbacks=()):
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> None:
         super().__init__()
         self.path = Path(directory) / "backup.npz"
         self.callbacks = tuple(callbacks)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self._counted = None
         self._started = False
         if not self.path.exists():
@@ -73,8 +79,9 @@ class AtomicBackup(keras.callbacks.Callback):
         variables = self._variables()
         if [tuple(v.shape) for v in variables] != [array.shape for array in arrays]:
             raise ValueError(
-                f"the backup of another model or optimizer ({self.path}); expected that of the "
-                "model in training; try another directory, or deleting this one to start anew"
+                "the backup must be that of the model in training. Received: one of another model "
+                f"or optimizer ({self.path}). Try another directory, or deleting this one to start "
+                "anew"
             )
         for variable, array in zip(variables, arrays, strict=True):
             # NumPy stores bfloat16 as two bytes without a name.
@@ -84,7 +91,7 @@ class AtomicBackup(keras.callbacks.Callback):
         self._counted = state["callbacks"], best
         self.model._initial_epoch = state["epoch"]
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         # Here, not at the end of an epoch: the other callbacks have now done their part of it, and
         # before the first they have reset what they count.
         if self._started:
@@ -94,7 +101,7 @@ class AtomicBackup(keras.callbacks.Callback):
         self._started = True
         self.model._initial_epoch = None  # Keras would start every later fit there
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         self.model._initial_epoch = None
         if not all(np.isfinite(ops.convert_to_numpy(v)).all() for v in self.model.weights):
             warnings.warn(
@@ -131,15 +138,18 @@ class AtomicBackup(keras.callbacks.Callback):
             )
         except OSError as error:
             raise OSError(
-                f"the state after epoch {epoch} cannot be written: {error.strerror or error} "
-                f"({self.path}); expected space and the right to write; an earlier backup is whole"
+                f"the state after epoch {epoch} must be written. "
+                f"Received: {error.strerror or error} ({self.path}). Try freeing space: an earlier "
+                "backup is whole"
             ) from error
 
 
 def _check_writable(folder):
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
-        raise PermissionError(f"not writable ({folder}); expected a folder for the backup")
+        raise PermissionError(
+            f"directory must be writable. Received: directory={str(folder)!r}, which is not"
+        )
 
 
 def _read(path):
@@ -148,10 +158,11 @@ def _read(path):
         with np.load(path) as file:
             arrays = {name: file[name] for name in file.files}
         state = json.loads(str(arrays.pop("state")))
-    except Exception as error:  # whatever a damaged zip can raise
+    except Exception as error:  # any that a damaged zip can raise
         raise ValueError(
-            f"damaged backup: {' '.join(str(error).split())[:200]} ({path}); expected a whole one; "
-            "try deleting it to start anew"
+            "the backup must be a whole file. "
+            f"Received: {' '.join(str(error).split())[:200]} ({path}). "
+            "Try deleting it to start anew"
         ) from error
     variables = [array for name, array in arrays.items() if name.startswith("variable ")]
     return state, variables, {k: v for k, v in arrays.items() if not k.startswith("variable ")}

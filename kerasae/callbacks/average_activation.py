@@ -1,5 +1,9 @@
 """How active the codings are, epoch by epoch."""
 
+import os
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 
 from kerasae.methods.features import average_activation
@@ -11,7 +15,7 @@ class AverageActivation(keras.callbacks.Callback):
     $$\hat\rho_j = \frac{1}{n} \sum_{i=1}^{n} h_{ij}$$
 
     The mean over the codings j goes to the logs as `average_activation`, and so to the history, the
-    progress bar and whatever callback stands later in the list. With a TensorBoard directory, it
+    progress bar and the callbacks that come later in the list. With a TensorBoard directory, it
     is also written there as a scalar, and the rho_hat of all codings as a histogram.
 
     Args:
@@ -31,20 +35,20 @@ class AverageActivation(keras.callbacks.Callback):
         1
     """
 
-    def __init__(self, x, directory=None):
+    def __init__(self, x: Any, directory: str | os.PathLike[str] | None = None) -> None:
         super().__init__()
         self.x = x
         self.directory = directory
         self._writer = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self._rows = self.model._checked_rows(self.x, "AverageActivation")
         if self.directory is not None:
             import tensorflow as tf  # noqa: PLC0415
 
             self._writer = tf.summary.create_file_writer(str(self.directory))
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         rho_hat = average_activation(self.model, self._rows)
         if logs is not None:
             logs["average_activation"] = rho_hat.overall
@@ -56,6 +60,6 @@ class AverageActivation(keras.callbacks.Callback):
                 tf.summary.histogram("average_activation/codings", rho_hat.per_coding)
             self._writer.flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         if self._writer is not None:
             self._writer.close()

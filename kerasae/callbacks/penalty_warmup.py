@@ -1,5 +1,8 @@
 """A penalty that comes in gently."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 
 from kerasae.layers.base import walk
@@ -12,8 +15,8 @@ class PenaltyWarmup(keras.callbacks.Callback):
     $$\beta_t = \beta \min(1, t / T)$$
 
     in epoch t, counted from 0, with `epochs` = T: epoch 0 trains without the penalty, epoch T is
-    the first under the whole of it. A model learns to reconstruct before it is asked for sparsity
-    or for a prior, which otherwise can switch codings off for good.
+    the first under the whole of it. A model learns to reconstruct before sparsity or a prior is
+    enforced, which otherwise can switch codings off for good.
 
     Beta is the value that the layer was made with, as its `get_config()` has it, whatever its
     variable holds by now. So a run that is killed in the warm-up, or a model that was saved in it,
@@ -26,7 +29,7 @@ class PenaltyWarmup(keras.callbacks.Callback):
             `KLSparsityRegularizer` is one, that of a `keras.layers.BatchNormalization` is not.
 
     Raises:
-        ValueError: `epochs` is not such a number, or the model has no such layer.
+        ValueError: `epochs` is not such a number, or no layer of the model has a beta or the name.
 
     Reference: Bowman et al. (2016), Generating sentences from a continuous space; Sønderby et al.
     (2016), Ladder variational autoencoders.
@@ -39,18 +42,18 @@ class PenaltyWarmup(keras.callbacks.Callback):
         0.5
     """
 
-    def __init__(self, epochs, layer=None):
+    def __init__(self, epochs: int, layer: str | None = None) -> None:
         super().__init__()
         check_count("epochs", epochs)
         self.epochs = epochs
         self.layer = layer
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         penalized = [layer for layer in walk(self.model) if _has_beta(layer)]
         if not penalized:
             raise ValueError(
-                "no layer with a beta (PenaltyWarmup); expected a KLSparsityRegularizer or another "
-                "penalty; try sparse_autoencoder"
+                "the model must have a layer with a beta, a KLSparsityRegularizer for example. "
+                "Received: none (PenaltyWarmup). Try sparse_autoencoder"
             )
         chosen = [layer for layer in penalized if self.layer in (None, layer.name)]
         if not chosen:
@@ -58,10 +61,10 @@ class PenaltyWarmup(keras.callbacks.Callback):
             raise ValueError(unknown("layer with a beta", self.layer, names))
         self._targets = [(layer.beta, layer.get_config()["beta"]) for layer in chosen]
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._assign(min(1.0, epoch / self.epochs))
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         self._assign(1.0)
 
     def _assign(self, share):

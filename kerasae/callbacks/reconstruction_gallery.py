@@ -1,7 +1,10 @@
-"""Pictures of what a model makes of a few rows, while it learns."""
+"""Pictures of the reconstructions of a few rows, while a model learns."""
 
 import io
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 from keras import ops
@@ -44,7 +47,14 @@ class ReconstructionGallery(keras.callbacks.Callback):
         ['epoch_0002.png']
     """
 
-    def __init__(self, x, directory, every=10, image_shape=None, tensorboard=None):
+    def __init__(
+        self,
+        x: Any,
+        directory: str | os.PathLike[str],
+        every: int = 10,
+        image_shape: tuple[int, int] | None = None,
+        tensorboard: str | os.PathLike[str] | None = None,
+    ) -> None:
         super().__init__()
         check_count("every", every)
         self.x = x
@@ -54,7 +64,7 @@ class ReconstructionGallery(keras.callbacks.Callback):
         self.tensorboard = tensorboard
         self._writer = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self._originals = self.model._checked_rows(self.x, "ReconstructionGallery")
         self._corrupted = _corrupted(self.model, self._originals)
         if self.tensorboard is not None:
@@ -62,7 +72,7 @@ class ReconstructionGallery(keras.callbacks.Callback):
 
             self._writer = tf.summary.create_file_writer(str(self.tensorboard))
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         done = epoch + 1
         if done % self.every and done != self.params.get("epochs"):
             return
@@ -78,7 +88,7 @@ class ReconstructionGallery(keras.callbacks.Callback):
                 tf.summary.image("reconstructions", image[None])
             self._writer.flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         if self._writer is not None:
             self._writer.close()
 
@@ -95,7 +105,7 @@ class ReconstructionGallery(keras.callbacks.Callback):
 
 
 def _corrupted(model, rows):
-    """The rows as a copy of the model's corruption leaves them, or None if it has none."""
+    """The rows after a copy of the model's corruption, or None if the model has none."""
     layers = [layer for layer in walk(model.encoder) if isinstance(layer, Corruption)]
     if not layers:
         return None

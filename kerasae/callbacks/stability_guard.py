@@ -1,20 +1,19 @@
 """Training that stops where it breaks, with the last sound weights."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-RATE = "likely a learning rate of {rate:.2g} that is too high; try {remedies}"
-ROWS_OR_RATE = (
-    "likely rows that are NaN, infinite or far too large, or a learning rate of {rate:.2g} that is "
-    "too high; try looking at these rows, then {remedies}"
-)
-VALIDATION_ROWS = (
-    "likely rows that are NaN, infinite or far too large; try looking at the validation rows"
-)
-BROKEN_BEFORE = "expected a sound model; try building it anew"
+# A likely cause, and what to try.
+RATE = "a learning rate of {rate:.2g} that is too high", "{remedies}"
+ROWS = "rows that are NaN, infinite or far too large"
+ROWS_OR_RATE = f"{ROWS}, or {RATE[0]}", "looking at these rows, then {remedies}"
+VALIDATION_ROWS = ROWS, "looking at the validation rows"
+BROKEN_BEFORE = "a model that was broken before", "building it anew"
 
 
 class DivergedError(ValueError):
@@ -27,7 +26,7 @@ class DivergedError(ValueError):
         what: What was seen, "loss is nan" for example.
     """
 
-    def __init__(self, message, epoch, batch, what):
+    def __init__(self, message: str, epoch: int, batch: int | None, what: str) -> None:
         super().__init__(message)
         self.epoch, self.batch, self.what = epoch, batch, what
 
@@ -41,11 +40,11 @@ class StabilityGuard(keras.callbacks.Callback):
     $$L > G \, |L_{best}| \quad \text{or} \quad \max |w| > G \max(1, \max |w_0|, \sqrt{|L_0|})$$
 
     with the `growth` G, the first loss and weights of this `fit`, and the best loss so far, of an
-    epoch or the first execution. The root of the first loss stands for the size of the rows, which
+    epoch or the first execution. The root of the first loss measures the size of the rows, which
     the weights may have to reach.
 
-    `fit` ends in a `DivergedError`, so that neither a script nor a sweep takes the model for
-    trained: KerasTuner records the trial as failed, with the message as its cause, and goes on.
+    `fit` ends in a `DivergedError`, so that neither a script nor a sweep takes the model for a
+    trained one: KerasTuner records the trial as failed, with the message as its cause, and goes on.
     Weights and optimizer are as at the start of the epoch, so that `fit` can go on under a lower
     learning rate; `model.history` ends with the last sound epoch.
 
@@ -65,31 +64,34 @@ class StabilityGuard(keras.callbacks.Callback):
         >>> model.fit(np.eye(8), verbose=0, callbacks=[StabilityGuard()])
         Traceback (most recent call last):
         ...
-        kerasae.callbacks.stability_guard.DivergedError: the largest weight is ...
+        kerasae.callbacks.stability_guard.DivergedError: training must stay stable. Received: ...
     """
 
-    def __init__(self, growth=1e4):
+    needs_every_batch = False  # the mean so far shows a break after the execution, too
+
+    def __init__(self, growth: float = 1e4) -> None:
         super().__init__()
         if not growth > 1:
             raise ValueError(f"growth must be above 1. Received: growth={growth}")
         self.growth = growth
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self.first_loss = self.best = self._last_loss = self._broken = None
         self._weight_limit = None
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
         # Here, not at the end of an epoch: a backup may have been restored before the first.
         self._broken = None
+        self._first_batch = 0
         self._sound = _arrays(self._variables())
         if self._weight_limit is None:
             self._weight_limit = self.growth * max(1.0, _largest(self.model.trainable_weights))
             if not all(np.isfinite(array).all() for array in self._sound):
                 self._stop(epoch, "weights are not finite before training", BROKEN_BEFORE)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         loss = (logs or {}).get("loss")
         if loss is None:
             return
@@ -97,19 +99,20 @@ class StabilityGuard(keras.callbacks.Callback):
             self.first_loss = self.best = loss
         limit = self.growth * max(abs(self.best), keras.config.epsilon())
         if not loss <= limit or not math.isfinite(loss):
-            self._broken = self._broken or (batch, loss)
+            self._broken = self._broken or (self._first_batch, batch, loss)
             # The weights can be put back only once the epoch is over, on some backends.
             self.model.stop_training = True
         else:
             self._last_loss = loss
+        self._first_batch = batch + 1
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if self._broken:
-            batch, loss = self._broken
+            *batches, loss = self._broken
             # A rate takes some steps to make the loss rise; rows can break it at once.
             rising = self._last_loss is not None and self._last_loss > 1.5 * abs(self.best)
             cause = RATE if rising or math.isfinite(loss) else ROWS_OR_RATE
-            self._stop(epoch, f"loss is {loss:.6g}", cause, batch)
+            self._stop(epoch, f"loss is {loss:.6g}", cause, batches)
         limit = max(self._weight_limit, self.growth * math.sqrt(abs(self.first_loss or 0)))
         largest = _largest(self.model.trainable_weights)
         if not (largest <= limit and math.isfinite(largest)):
@@ -121,18 +124,21 @@ class StabilityGuard(keras.callbacks.Callback):
             self._stop(epoch, f"validation loss is {logs['val_loss']}", VALIDATION_ROWS)
         self.best = min(self.best, (logs or {}).get("loss", self.best))
 
-    def _stop(self, epoch, what, cause, batch=None):
-        where = f"epoch {epoch + 1}" + ("" if batch is None else f", {self._batches(batch)}")
+    def _stop(self, epoch, what, cause, batches=None):
+        where = f"epoch {epoch + 1}" + (f", {self._named(*batches)}" if batches else "")
         # Before the weights: the rate comes back with them.
         rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        cause = cause.format(rate=rate, remedies=self._remedies(rate))
+        cause, hint = (text.format(rate=rate, remedies=self._remedies(rate)) for text in cause)
         for variable, array in zip(self._variables(), self._sound, strict=True):
             variable.assign(array)
-        kept = f"the weights are back at the start of epoch {epoch + 1}"
-        raise DivergedError(f"{what} ({where}); {kept}; {cause}", epoch, batch, what)
+        message = (
+            f"training must stay stable. Received: {what} ({where}), likely caused by {cause}; the "
+            f"weights are back at the start of epoch {epoch + 1}. Try {hint}"
+        )
+        raise DivergedError(message, epoch, batches[-1] if batches else None, what)
 
-    def _batches(self, last):
-        first = last + 1 - self.model.steps_per_execution
+    def _named(self, first, last):
+        """The batches of the execution in which the loss broke."""
         last = min(last, (self.params.get("steps") or math.inf) - 1)
         return f"batch {last + 1}" if first == last else f"batches {first + 1} to {last + 1}"
 

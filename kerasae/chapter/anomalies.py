@@ -7,6 +7,7 @@ from keras import ops
 
 from kerasae import plots
 from kerasae.anomaly import calibrate, score, trim_and_refit
+from kerasae.chapter.bench import Bench
 from kerasae.chapter.result import Picture, Row, Section
 from kerasae.chapter.settings import (
     LARGEST_ERROR,
@@ -30,7 +31,7 @@ WORST = (
 )
 
 
-def anomalies(bench):
+def anomalies(bench: Bench) -> Section:
     """19.5: the spread of the errors, the worst rows, and a model without the upper tail."""
     spread, pictures = _errors(bench)
     refitted, seconds = _refit(bench)

@@ -1,9 +1,12 @@
 """Section 19.4: denoising autoencoders."""
 
+from functools import partial
+
 import numpy as np
 from keras import ops
 
 from kerasae import plots
+from kerasae.chapter.bench import Bench
 from kerasae.chapter.result import Picture, Row, Section
 from kerasae.chapter.settings import DENOISING, OUTPUT, OVERCOMPLETE, PLAIN, RATE, STACK, STDDEV
 from kerasae.layers import GaussianCorruption, SaltPepperDropout
@@ -18,7 +21,7 @@ SALT_PEPPER = [*NOISES][1]
 ACTIVATIONS = {"activation": STACK, "output_activation": OUTPUT}
 
 
-def denoising(bench):
+def denoising(bench: Bench) -> Section:
     """19.4: two kinds of noise, and codings that outnumber the columns."""
     rows, pictures = [], []
     for noise in NOISES:
@@ -29,7 +32,7 @@ def denoising(bench):
         pictures.append(_triples(bench, model, noise))
     more, ratio = _overcomplete(bench)
     text = [
-        "The models see corrupted pixels in training and are asked for the clean ones; they are "
+        "The models see corrupted pixels in training and learn to give the clean ones; they are "
         "validated on clean rows, as in the book. Noise is drawn anew for every batch. The hidden "
         f"layer is {STACK}, the output {OUTPUT}, since pixels lie between 0 and 1; this bound can "
         "bring even one hidden layer below PCA.",
@@ -42,9 +45,8 @@ def denoising(bench):
 
 def _train(bench, layout, noise, kind):
     what = f"{bench.layout(layout)}, {noise}"
-    return bench.train(
-        denoising_autoencoder, layout, kind, what, corruption=NOISES[noise](0), **ACTIVATIONS
-    )
+    build = partial(denoising_autoencoder, corruption=NOISES[noise](0), **ACTIVATIONS)
+    return bench.train(build, layout, kind, what)
 
 
 def _corrupted(bench, noise):
@@ -68,7 +70,8 @@ def _overcomplete(bench):
     """The rows of an overcomplete model without and with noise, and the ratio of their errors."""
     name = bench.layout(OVERCOMPLETE)
     kind = "overcomplete"
-    plain = bench.train(stacked_autoencoder, OVERCOMPLETE, kind, f"{name}, plain", **ACTIVATIONS)
+    build = partial(stacked_autoencoder, **ACTIVATIONS)
+    plain = bench.train(build, OVERCOMPLETE, kind, f"{name}, plain")
     models = {"plain": plain, "denoising": _train(bench, OVERCOMPLETE, SALT_PEPPER, kind)}
     corrupted = _corrupted(bench, SALT_PEPPER)
     rows, errors = [], []

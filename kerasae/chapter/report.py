@@ -2,9 +2,12 @@
 
 import base64
 import io
+from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 
 from kerasae.atomic import write_text
+from kerasae.chapter.result import Section
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -42,11 +45,17 @@ figcaption { font-size: .92rem; margin-top: .5rem; }
 DPI = 160
 
 
-def write_report(path, title, about, header, sections):
+def write_report(
+    path: Path,
+    title: str,
+    about: Sequence[str],
+    header: Sequence[str],
+    sections: Mapping[str, Section],
+) -> None:
     """Writes the report whole, over an earlier one.
 
     Args:
-        path: Where to write, a `pathlib.Path` ending in .html.
+        path: Where to write, ending in .html.
         title: Heading of the report.
         about: Paragraphs under it.
         header: Headings of the table's columns.

@@ -1,4 +1,4 @@
-"""What a section of the chapter hands to the table and the report."""
+"""The results of a section, as the table and the report show them."""
 
 from typing import NamedTuple
 
@@ -6,12 +6,12 @@ from matplotlib.figure import Figure
 
 
 class Row(NamedTuple):
-    """A row of the chapter's table; None where there is nothing to say.
+    """A row of the chapter's table, with None in an empty cell.
 
     Attributes:
         what: Model and measure.
-        ours: What was measured here, a number or words.
-        book: The book's figure.
+        ours: What was measured here, a number or a text.
+        book: The book's number.
         pca: The same measure for PCA with as many components as the model has codings.
         seconds: How long the model's `fit` took; None where it was trained for an earlier row.
     """
@@ -22,14 +22,19 @@ class Row(NamedTuple):
     pca: float | str | None = None
     seconds: float | None = None
 
-    def texts(self):
+    def texts(self) -> list[str]:
         """The row as a table shows it: what, book, PCA, ours, seconds."""
         values = [_text(value) for value in (self.book, self.pca, self.ours)]
         return [self.what, *values, "" if self.seconds is None else f"{self.seconds:.0f}"]
 
 
 class Picture(NamedTuple):
-    """A figure, and a caption that says what to see in it."""
+    """A figure, and a caption that says what to see in it.
+
+    Attributes:
+        figure: The figure.
+        caption: A plain text, which is the picture's alternative text too.
+    """
 
     figure: Figure
     caption: str
@@ -46,9 +51,9 @@ class Section(NamedTuple):
     """
 
     title: str
-    text: list
-    rows: list
-    pictures: list
+    text: list[str]
+    rows: list[Row]
+    pictures: list[Picture]
 
 
 def _text(value):

@@ -6,9 +6,11 @@ import os
 import time
 import warnings
 from datetime import UTC, datetime
+from pathlib import Path
 
 import keras
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
@@ -19,9 +21,20 @@ from kerasae.chapter.sections import SECTIONS
 from kerasae.validation import unknown
 
 
-def run(data, section, directory, epochs, console):
-    """Runs sections of the chapter; see `kerasae chapter --help`."""
-    # 19.2 stands for 19.2.1 and its like.
+def run(data: str, section: str, directory: Path, epochs: int | None, console: Console) -> None:
+    """Runs sections of the chapter, and writes `report.html`.
+
+    Args:
+        data: "digits" or "mnist".
+        section: "19.3" for example, "19.2" for all that begin so, or "all".
+        directory: Folder of the report, made if need be.
+        epochs: Passes of every model, or None for those of `SETTINGS`.
+        console: Where progress and table are shown.
+
+    Raises:
+        ValueError: An unknown section or data set.
+        OSError: The folder cannot be made or written.
+    """
     numbers = [one for one in SECTIONS if section == "all" or f"{one}.".startswith(f"{section}.")]
     if not numbers:
         raise ValueError(unknown("section", section, ["all", *SECTIONS]))
@@ -29,7 +42,7 @@ def run(data, section, directory, epochs, console):
     report = directory / "report.html"
     start = time.perf_counter()
     sections = {}
-    # A dozen models are a dozen first calls, which TensorFlow takes for a loop that compiles again.
+    # Each of a dozen models is compiled, which TensorFlow reports as needless retracing.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _progress(console, len(numbers)) as (show, advance), warnings.catch_warnings():
         # The border of the images is constant, and one model is meant to learn the identity.
@@ -38,7 +51,7 @@ def run(data, section, directory, epochs, console):
         header = ["section", "what", _book(data), "PCA", "ours", "seconds"]
         for number in numbers:
             sections[number] = SECTIONS[number](bench)
-            # After every section, so that a run that is stopped leaves what it has found.
+            # After every section, so that a run that is stopped leaves its results.
             about = _about(bench, section, epochs, time.perf_counter() - start)
             write_report(report, f"The autoencoder chapter on {data}", about, header, sections)
             advance(number)
@@ -68,13 +81,13 @@ def _about(bench, section, epochs, seconds):
     scaled = ""
     if bench.data != "mnist":
         scaled = (
-            " The book's figures are for MNIST, 28 by 28 pixels, and are here for orientation; its "
+            " The book's numbers are for MNIST, 28 by 28 pixels, and are here for orientation; its "
             "widths, in brackets, are scaled to the columns there are."
         )
     return [
         f"{len(bench.x):,} rows of {bench.x.shape[1]} pixels for training, {len(bench.x_test):,} "
         "for testing; every error is that of test rows. The book is Hands-On Machine Learning with "
-        f"R (Boehmke and Greenwell, 2019), chapter 19, whose figures are H2O's.{scaled}",
+        f"R (Boehmke and Greenwell, 2019), chapter 19, whose numbers are H2O's.{scaled}",
         f"{command}: {seconds:.0f} seconds on {os.cpu_count()} cores, {datetime.now(UTC).date()}, "
         f"kerasae {__version__}, Keras {keras.__version__}.",
     ]

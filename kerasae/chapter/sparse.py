@@ -1,9 +1,12 @@
 """Section 19.3: sparse autoencoders."""
 
+from functools import partial
+
 import numpy as np
 from keras import ops
 
 from kerasae import plots
+from kerasae.chapter.bench import Bench
 from kerasae.chapter.result import Picture, Row, Section
 from kerasae.chapter.settings import (
     PLAIN,
@@ -17,7 +20,7 @@ from kerasae.models import sparse_autoencoder
 from kerasae.tuning.book import BETAS, RHO
 
 
-def sparse(bench):
+def sparse(bench: Bench) -> Section:
     """19.3: average activations, the grid over beta, and a strong penalty."""
     plain, seconds = bench.stack(PLAIN)
     name = bench.named(PLAIN)
@@ -48,16 +51,14 @@ def sparse(bench):
 
 
 def _four(activation):
-    # Plus 0: a mean just below 0 is no -0.0000.
+    # Plus 0: a mean just below 0 is written as 0.0000, not as -0.0000.
     return f"{round(activation, 4) + 0:.4f}"
 
 
 def _train(bench, rho, beta):
     what = f"{bench.layout(PLAIN)}, rho {rho}, beta {beta}"
-    penalty = {"rho": rho, "beta": beta}
-    return bench.train(
-        sparse_autoencoder, PLAIN, "sparse", what, scaler=bench.scaling, activation=TANH, **penalty
-    )
+    build = partial(sparse_autoencoder, scaler=bench.scaling, activation=TANH, rho=rho, beta=beta)
+    return bench.train(build, PLAIN, "sparse", what)
 
 
 def _measure(bench, model):
@@ -81,7 +82,7 @@ def _text(found):
 
 
 def _order(values):
-    """In words, whether values grow all along the betas."""
+    """Says whether values grow with every step of beta."""
     betas = [*BETAS]
     steps = [
         f"from {low} to {high}"
@@ -92,14 +93,14 @@ def _order(values):
 
 
 def _histograms(bench, plain, sparse_model, name):
-    for model, rho, words in (
+    for model, rho, training in (
         (plain, None, f"without a penalty ({name})"),
         (sparse_model, RHO, f"with rho {RHO} and beta {min(BETAS)}"),
     ):
         codings = model.encode(bench.x_test)
         means = codings.mean(axis=0)
         caption = (
-            f"Activations of the test rows {words}: all of them, left, and the mean of each "
+            f"Activations of the test rows {training}: all of them, left, and the mean of each "
             f"coding, right. The means lie between {means.min():.3f} and {means.max():.3f}"
         )
         caption += "." if rho is None else ": the penalty draws each towards the dashed line."
@@ -108,7 +109,7 @@ def _histograms(bench, plain, sparse_model, name):
 
 def _strong(bench, plain, strong):
     shown = bench.x_test[bench.sample(4)]
-    for model, words in (
+    for model, training in (
         (plain, "without a penalty"),
         (
             strong,
@@ -117,4 +118,4 @@ def _strong(bench, plain, strong):
         ),
     ):
         figure = plots.reconstructions(shown, model.reconstruct(shown), bench.image_shape)
-        yield Picture(figure, f"Four test digits, above, and their reconstructions {words}.")
+        yield Picture(figure, f"Four test digits, above, and their reconstructions {training}.")

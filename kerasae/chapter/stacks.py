@@ -3,29 +3,32 @@
 from sklearn.neighbors import KNeighborsClassifier
 
 from kerasae import plots
+from kerasae.chapter.bench import Bench
 from kerasae.chapter.result import Picture, Row, Section
 from kerasae.chapter.settings import BEST, DEEP_TWO, GRID, TWO
 
 
-def beside_pca(bench):
+def beside_pca(bench: Bench) -> Section:
     """19.2.1: two codings and two principal components, coloured by digit."""
     components = _components(bench, bench.x), _components(bench, bench.x_test)
-    told = _told_apart(bench, *components)
+    pca_accuracy = _knn_accuracy(bench, *components)
     rows, pictures = [], []
     for layout in (TWO, DEEP_TWO):
         model, seconds = bench.stack(layout)
         codings = model.encode(bench.x), model.encode(bench.x_test)
-        error, share = bench.mse(model.reconstruct(bench.x_test)), _told_apart(bench, *codings)
+        error = bench.mse(model.reconstruct(bench.x_test))
+        accuracy = _knn_accuracy(bench, *codings)
         name = bench.named(layout)
         rows += [
             Row(f"{name}: MSE", error, pca=bench.pca_mse(layout), seconds=seconds),
-            Row(f"{name}: told apart", f"{share:.1%}", "picture", f"{told:.1%}"),
+            Row(f"{name}: 15-NN accuracy", f"{accuracy:.1%}", "picture", f"{pca_accuracy:.1%}"),
         ]
         caption = (
             f"Test digits by the two codings of {name}, left, and by their first two principal "
-            "components, right; each name stands at the median of its rows. Look for how far "
+            "components, right; each name is drawn at the median of its rows. Look for how far "
             "the classes lie apart: a vote of the 15 nearest training rows names "
-            f"{share:.1%} of the test digits from the codings, {told:.1%} from the components."
+            f"{accuracy:.1%} of the test digits from the codings, {pca_accuracy:.1%} from the "
+            "components."
         )
         figure = plots.codings_beside_pca(codings[1], components[1], bench.y_test)
         pictures.append(Picture(figure, caption))
@@ -42,12 +45,12 @@ def _components(bench, x):
     return bench.pca().transform(bench.scale(x))[:, :2]
 
 
-def _told_apart(bench, known, new):
+def _knn_accuracy(bench, known, new):
     """Share of the test rows whose digit is that of most of the 15 nearest training rows."""
     return KNeighborsClassifier(15).fit(known, bench.y).score(new, bench.y_test)
 
 
-def grid(bench):
+def grid(bench: Bench) -> Section:
     """19.2.2: the grid over layouts, the lowest error first."""
     found = []
     for layout, book in GRID.items():
@@ -78,7 +81,7 @@ def grid(bench):
     return Section("A grid over layouts", text, rows, [picture])
 
 
-def sampled(bench):
+def sampled(bench: Bench) -> Section:
     """19.2.3: four test digits beside their reconstructions."""
     model, seconds = bench.stack(BEST)
     chosen = bench.sample(4)

@@ -21,10 +21,11 @@ def main() -> None:
         # Usage errors of the parser, whose class depends on where typer keeps click.
         if not hasattr(error, "format_message"):
             raise
-        _end(f"{error.format_message().rstrip('.')}; try kerasae --help", 2)
+        message = error.format_message()
+        _end(f"{message}{'' if message.endswith(('.', '?')) else '.'} Try kerasae --help", 2)
 
 
-def _app():
+def _app() -> typer.Typer:
     from kerasae.cli.anomalies import anomalies
     from kerasae.cli.chapter import chapter
     from kerasae.cli.export import export
@@ -48,7 +49,7 @@ def _app():
 
 
 def _show_warning(message, category, *_):
-    # A library's deprecations are not for whoever runs the command.
+    # A library's deprecations do not concern the user of the command.
     if category is UserWarning:
         print(f"warning: {message}", file=sys.stderr)
 

@@ -40,14 +40,14 @@ def generate(
 
 
 def _image_shape(autoencoder):
-    """Height and width of the images that a model's rows are; a square's where they are flat."""
+    """Height and width of the images that a model's rows hold; flat rows must be squares."""
     if len(autoencoder.row_shape) == 3 and autoencoder.row_shape[2] == 1:
         return autoencoder.row_shape[:2]
     columns = math.prod(autoencoder.row_shape)
     side = math.isqrt(columns)
     if side * side != columns:
         raise ValueError(
-            "output must be a table where rows are no square images. "
-            f"Received: a .png for rows of {columns} columns. Try --output rows.csv"
+            "rows must be square images to be drawn. "
+            f"Received: rows of {columns} columns. Try --output rows.csv"
         )
     return side, side

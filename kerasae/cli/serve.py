@@ -39,15 +39,17 @@ def serve(
     labels = dict(map(_label, label or ()))
     for option, port in (("--rest-port", rest_port), ("--grpc-port", grpc_port)):
         if not 0 <= port < 65536:
-            raise ValueError(f"{option} must be 0 to 65535. Received: {option} {port}")
+            raise ValueError(f"{option} must lie in [0, 65535]. Received: {option}={port}")
     logging.basicConfig(format="%(asctime)s %(message)s", level="WARNING", stream=sys.stderr)
     logging.getLogger("kerasae.serving").setLevel("INFO")
-    # A traceback for every message that is none: the client has the error already.
+    # It logs a traceback for each damaged message; the client has the error already.
     logging.getLogger("grpc._common").setLevel("CRITICAL")
     with quiet("starting TensorFlow"):
-        import tensorflow as tf
-
+        # TensorFlow imports Keras; as a part of this import that does not load kerasae's layers.
         from kerasae.serving.server import Server, is_loopback
+
+        # isort: split
+        import tensorflow as tf
 
         tf.constant(0)
     server = Server(
@@ -63,7 +65,7 @@ def serve(
         labels=labels,
     )
     if not is_loopback(host):
-        console.print(f"warning: no authentication: whoever reaches {host} may ask")
+        console.print(f"warning: no authentication, anyone who can reach {host} can use the models")
     _run(server)
 
 
@@ -91,7 +93,7 @@ def _label(text):
     match = re.fullmatch(r"([^/:=]+):([^/:=]+)=([0-9]{1,18})", text)
     if not match:
         raise ValueError(
-            f"--label must be NAME:LABEL=VERSION. Received: {text!r}. Try digits:stable=3"
+            f"--label must be NAME:LABEL=VERSION. Received: --label={text!r}. Try digits:stable=3"
         )
     name, label, version = match.groups()
     return (name, label), int(version)

@@ -24,15 +24,16 @@ def load_rows(autoencoder: Autoencoder, data: str, key: str | None, label: str |
 
 
 def verbosity() -> int:
-    """1, for a progress bar, where somebody looks on."""
+    """1, for a progress bar, in a terminal, and 0 where stderr goes to a file."""
     return 1 if sys.stderr.isatty() else 0
 
 
 def check_suffix(output: Path, suffixes: Sequence[str]) -> None:
-    """Refuses a file name whose suffix names no format that can be written."""
+    """Refuses a file name whose suffix is not one of those that can be written."""
     if output.suffix not in suffixes:
         raise ValueError(
-            f"output must end in {', '.join(suffixes[:-1])} or {suffixes[-1]}. Received: {output}"
+            f"output must end in {', '.join(suffixes[:-1])} or {suffixes[-1]}. "
+            f"Received: output={str(output)!r}"
         )
 
 

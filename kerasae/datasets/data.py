@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kerasae.datasets import files
-from kerasae.validation import as_rows, unknown
+from kerasae.validation import as_rows, required, unknown
 
 
 class Data(NamedTuple):
@@ -25,31 +25,37 @@ class Data(NamedTuple):
     x: np.ndarray
     is_test: np.ndarray
     y: np.ndarray | None = None
-    columns: list | None = None
-    image_shape: tuple | None = None
+    columns: list[str] | None = None
+    image_shape: tuple[int, int] | None = None
 
     @property
-    def x_train(self):
+    def x_train(self) -> np.ndarray:
         """The rows to train on."""
         return self.x[~self.is_test]
 
     @property
-    def x_test(self):
+    def x_test(self) -> np.ndarray:
         """The rows to test on; the training rows where there are too few to keep some."""
         return self.x[self.is_test] if self.is_test.any() else self.x
 
     @property
-    def y_train(self):
+    def y_train(self) -> np.ndarray | None:
         """The labels of `x_train`, or None."""
         return None if self.y is None else self.y[~self.is_test]
 
     @property
-    def y_test(self):
+    def y_test(self) -> np.ndarray | None:
         """The labels of `x_test`, or None."""
         return self.y[self.is_test] if self.y is not None and self.is_test.any() else self.y
 
 
-def load(name_or_path, *, key=None, label=None, test_fraction=0.2):
+def load(
+    name_or_path: str | os.PathLike[str],
+    *,
+    key: str | None = None,
+    label: str | None = None,
+    test_fraction: float = 0.2,
+) -> Data:
     """Loads a data set by name or from a file.
 
     Args:
@@ -68,7 +74,8 @@ def load(name_or_path, *, key=None, label=None, test_fraction=0.2):
     Raises:
         ValueError: An unknown name or format, a damaged file, rows that cannot be trained on.
         TypeError: Cells that are not real numbers.
-        FileNotFoundError: No such file, or MNIST can neither be found nor downloaded.
+        FileNotFoundError: The file does not exist, or MNIST can neither be found nor downloaded.
+        ModuleNotFoundError: The digits need scikit-learn, or the format pyarrow, which is missing.
 
     Reference: MNIST, LeCun et al. (1998); digits, Alpaydin and Kaynak (1998).
 
@@ -78,7 +85,9 @@ def load(name_or_path, *, key=None, label=None, test_fraction=0.2):
         ((1797, 64), (8, 8))
     """
     if not 0 <= test_fraction < 1:
-        raise ValueError(f"test_fraction must lie in [0, 1). Received: {test_fraction}")
+        raise ValueError(
+            f"test_fraction must lie in [0, 1). Received: test_fraction={test_fraction}"
+        )
     if name_or_path in NAMED:
         return NAMED[name_or_path](test_fraction)
     path = Path(name_or_path)
@@ -88,6 +97,7 @@ def load(name_or_path, *, key=None, label=None, test_fraction=0.2):
 
 
 def _digits(test_fraction):
+    required("sklearn", "the data set digits")
     from sklearn.datasets import load_digits  # noqa: PLC0415
 
     digits = load_digits()
@@ -106,8 +116,8 @@ def _mnist(test_fraction):
     except Exception as error:  # whatever a download can raise
         reason = " ".join(str(error).split())
         raise FileNotFoundError(
-            f"MNIST cannot be downloaded: {reason} (keras.datasets.mnist); expected "
-            "network access or a stored copy; try KERASAE_DATA_DIR=FOLDER with mnist.npz in it"
+            f"mnist must be stored or downloadable. Received: {reason} (keras.datasets.mnist). "
+            "Try KERASAE_DATA_DIR=FOLDER with mnist.npz in it"
         ) from error
     return _data({"x": x, "y": y, "x_test": x_test, "y_test": y_test}, test_fraction, "mnist")
 
@@ -125,7 +135,9 @@ def _data(parts, test_fraction, where):
         drawn = np.random.default_rng(0).permutation(len(x))[: round(test_fraction * len(x))]
         is_test[drawn] = True
     if y is not None and len(y) != len(x):
-        raise ValueError(f"{len(y)} labels for {len(x)} rows ({where}); expected one a row")
+        raise ValueError(
+            f"y must hold one label a row. Received: {len(y)} labels for {len(x)} rows ({where})"
+        )
     image_shape = x.shape[1:3] if x.ndim == 3 or x.shape[3:] == (1,) else None
     return Data(x.reshape(len(x), -1), is_test, y, columns, image_shape)
 

@@ -1,19 +1,22 @@
 """The user's own files, read into arrays; nothing is ever unpickled."""
 
+import contextlib
 import gzip
 import struct
 import zipfile
 import zlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from kerasae.validation import unknown
+from kerasae.validation import required, unknown
 
 IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 LABELS = ("y", "labels", "target")
 
 
-def read(path, key=None, label=None):
+def read(path: Path, key: str | None = None, label: str | None = None) -> dict[str, Any]:
     """Reads a file of rows.
 
     Args:
@@ -27,18 +30,16 @@ def read(path, key=None, label=None):
     Raises:
         ValueError: An unknown format, or a damaged, foreign or empty file.
         TypeError: A column of a table is not of numbers.
-        FileNotFoundError: No such file.
+        FileNotFoundError: The file does not exist.
+        ModuleNotFoundError: The format needs pyarrow, which is missing.
     """
     reader = _reader(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no such file ({path}); expected a file that can be read")
+        raise FileNotFoundError(f"path must be a file that exists. Received: path={str(path)!r}")
     try:
         return reader(path, key, label)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error) as error:
-        raise ValueError(
-            f"damaged file: {_one_line(error)} ({path}); expected a whole {path.suffix} file; "
-            "try copying or downloading it again"
-        ) from error
+        raise ValueError(_damaged(error, path)) from error
 
 
 def _reader(path):
@@ -47,8 +48,13 @@ def _reader(path):
         return _read_idx
     if suffix in READERS:
         return READERS[suffix]
-    raise ValueError(
-        f"unknown format '{suffix}' ({path}); expected {', '.join(READERS)}, .idx or -ubyte"
+    raise ValueError(f"path must end in {', '.join(READERS)}, .idx or -ubyte. Received: {path}")
+
+
+def _damaged(error, path):
+    return (
+        f"the file must be a whole {path.suffix or 'IDX'} file. Received: a damaged one, "
+        f"{_one_line(error)} ({path}). Try copying or downloading it again"
     )
 
 
@@ -56,41 +62,33 @@ def _one_line(error):
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _refuse_pickle(error, path):
-    if "pickle" in str(error):
+@contextlib.contextmanager
+def _numpy_errors(path):
+    try:
+        yield
+    except ValueError as error:
+        if "pickle" not in str(error):
+            raise ValueError(_damaged(error, path)) from error
         raise ValueError(
-            f"pickled objects, which can run code when read ({path}); expected plain numbers; "
-            "try saving the array as float32"
+            "the file must hold plain numbers. Received: pickled objects, which can run code when "
+            f"read ({path}). Try saving the array as float32"
         ) from error
-    raise ValueError(
-        f"damaged file: {_one_line(error)} ({path}); expected a whole NumPy file"
-    ) from error
 
 
 def _read_npy(path, key, label):
-    try:
-        x = np.load(path, allow_pickle=False)
-    except ValueError as error:
-        _refuse_pickle(error, path)
-    return {"x": x}
+    with _numpy_errors(path):
+        return {"x": np.load(path, allow_pickle=False)}
 
 
 def _read_npz(path, key, label):
-    try:
+    with _numpy_errors(path):
         archive = np.load(path, allow_pickle=False)
-        if not hasattr(archive, "files"):
-            raise zipfile.BadZipFile("not an npz archive")
-        with archive:
-            arrays = {name: archive[name] for name in _wanted(archive.files, key, path)}
-    except ValueError as error:
-        if isinstance(error, _NoKeyError):
-            raise
-        _refuse_pickle(error, path)
-    return {USUAL.get(name, "x"): array for name, array in arrays.items()}
-
-
-class _NoKeyError(ValueError):
-    """An .npz has no array of the name that was asked for."""
+    if not hasattr(archive, "files"):
+        raise zipfile.BadZipFile("not an npz archive")
+    with archive:
+        names = _wanted(archive.files, key, path)
+        with _numpy_errors(path):
+            return {USUAL.get(name, "x"): archive[name] for name in names}
 
 
 USUAL = {"x_test": "x_test", "y_test": "y_test", "y_train": "y"} | dict.fromkeys(LABELS, "y")
@@ -105,10 +103,12 @@ def _wanted(names, key, path):
         key = next((name for name in ("X", "x", "data") if name in names), None)
         if key is None and len(names) == 1:
             key = names[0]
+    if not names:
+        raise ValueError(f"the file must hold an array. Received: an empty archive ({path})")
     if key not in names:
-        raise _NoKeyError(
-            f"no array {key or 'x_train, X, x or data'} ({path}); expected one of "
-            f"{', '.join(names) or 'none: the archive is empty'}; try key (--key) with one of them"
+        received = f"key={key!r}" if key else "no key, and no array x_train, X, x or data"
+        raise ValueError(
+            f"key (--key) must be one of {', '.join(names)}. Received: {received} ({path})"
         )
     return [key, *[name for name in LABELS if name in names and name != key][:1]]
 
@@ -120,39 +120,44 @@ def _read_idx(path, key, label):
     zeros, kind, rank = struct.unpack_from(">HBB", content)
     if zeros or kind not in IDX_TYPES:
         raise ValueError(
-            f"magic number 0x{content[:4].hex()} ({path}); expected 0x0000, a type of "
-            f"{', '.join(f'0x{code:02x}' for code in IDX_TYPES)} and the number of dimensions"
+            "the magic number must be 0x0000, a type of "
+            f"{', '.join(f'0x{code:02x}' for code in IDX_TYPES)} and the number of dimensions. "
+            f"Received: 0x{content[:4].hex()} ({path})"
         )
     shape = struct.unpack_from(f">{rank}I", content, 4)
     dtype = np.dtype(IDX_TYPES[kind])
     expected = 4 + 4 * rank + int(np.prod(shape, dtype=object)) * dtype.itemsize
     if len(content) != expected:
         raise ValueError(
-            f"{len(content)} bytes ({path}); expected {expected} for shape {shape} of {dtype.name}"
+            f"the file must have {expected} bytes for shape {shape} of {dtype.name}. "
+            f"Received: {len(content)} bytes ({path})"
         )
     x = np.frombuffer(content, dtype, offset=4 + 4 * rank).reshape(shape)
     return {"x": x.astype(dtype.newbyteorder("="))}
 
 
 def _read_csv(path, key, label):
+    required("pyarrow", ".csv files")
     from pyarrow import ArrowInvalid, csv  # noqa: PLC0415
 
     try:
         # One thread: only then does pyarrow name the row of an error.
         table = csv.read_csv(path, read_options=csv.ReadOptions(use_threads=False))
     except ArrowInvalid as error:
-        hint = "the same number of comma-separated cells in every line, in UTF-8"
-        raise ValueError(f"{_one_line(error)} ({path}); expected {hint}") from error
+        raise ValueError(
+            "every line must have the same number of comma-separated cells, in UTF-8. "
+            f"Received: {_one_line(error)} ({path})"
+        ) from error
     names = table.column_names
     if len(names) == 1 and ";" in names[0]:
         raise ValueError(
-            f"semicolons in line 1 ({path}); expected commas between cells; "
-            "try replacing ; by , (and decimal commas by points first)"
+            f"cells must be separated by commas. Received: semicolons in line 1 ({path}). "
+            "Try replacing ; by , (and decimal commas by points first)"
         )
     if all(_is_number(name) for name in names):
         raise ValueError(
-            f"no header: line 1 holds only numbers ({path}); expected the names of the columns; "
-            "try adding a line with them"
+            f"the header must hold the names of the columns. Received: only numbers in line 1 "
+            f"({path}). Try adding a line with the names"
         )
     return _from_table(table, path, label)
 
@@ -166,32 +171,35 @@ def _is_number(text):
 
 
 def _read_parquet(path, key, label):
+    required("pyarrow", ".parquet files")
     from pyarrow import ArrowException, parquet  # noqa: PLC0415
 
     try:
         table = parquet.read_table(path)
     except ArrowException as error:
-        raise ValueError(
-            f"damaged file: {_one_line(error)} ({path}); expected a whole Parquet file"
-        ) from error
+        raise ValueError(_damaged(error, path)) from error
     return _from_table(table, path, label)
 
 
 def _from_table(table, path, label):
     names = table.column_names
     if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"column '{twice[0]}' appears twice ({path}); expected distinct names")
+        raise ValueError(
+            f"the names of the columns must differ. Received: '{twice[0]}' more than once ({path})"
+        )
     if not table.num_rows:
-        raise ValueError(f"0 rows ({path}); expected at least one row under the header")
+        raise ValueError(f"the table must have at least one row. Received: 0 rows ({path})")
     y = None
     if label is not None:
         if label not in names:
-            raise ValueError(unknown("column", label, names) + f" ({path})")
+            raise ValueError(unknown("label", label, names) + f" ({path})")
         y = table[label].to_numpy()
         table = table.drop_columns([label])
     cells = [_numbers(name, table[name], path) for name in table.column_names]
     if not cells:
-        raise ValueError(f"0 columns ({path}); expected at least one column of numbers")
+        raise ValueError(
+            f"the table must have at least one column of numbers. Received: 0 columns ({path})"
+        )
     columns = table.column_names
     return {"x": np.stack(cells, axis=1), "y": y, "columns": columns}
 
@@ -206,8 +214,8 @@ def _numbers(name, values, path):
         cells = [value.as_py() for value in values]
         row = next((row for row, cell in enumerate(cells) if not _is_number(cell)), 0)
         raise TypeError(
-            f"column '{name}' holds {cells[row]!r} ({path}, row {row}); expected real numbers; "
-            f"try encoding or dropping it, or label (--label) {name}"
+            f"column '{name}' must hold real numbers. Received: {cells[row]!r} in row {row} "
+            f"({path}). Try encoding or dropping it, or label (--label) {name}"
         )
     return values.to_numpy().astype("float64")
 

@@ -49,13 +49,14 @@ def load_model(path: str | os.PathLike[str]) -> Autoencoder:
     except Exception as error:
         if "ambda" in str(error):
             wanted, got = "layers of named classes", "a Lambda layer, which runs code when loaded"
+            hint = "a subclass of keras.layers.Layer"
         elif unknown := re.search(r"Could not locate \w+ '[^']+'", str(error)):
             wanted, got = "classes of Keras or kerasae", unknown[0]
+            hint = "importing the module that has it"
         else:
             raise ValueError(_corrupt(path, error)) from error
         raise ValueError(
-            f"the model must consist of {wanted}. Received: {got} ({path}). "
-            "Try importing the module that has them"
+            f"the model must consist of {wanted}. Received: {got} ({path}). Try {hint}"
         ) from error
     if not isinstance(model, Autoencoder):
         raise ValueError(

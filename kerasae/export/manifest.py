@@ -1,4 +1,4 @@
-"""What is worth knowing of a model without loading it."""
+"""The manifest: a description of a model that can be read without loading it."""
 
 import json
 from collections.abc import Mapping

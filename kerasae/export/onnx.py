@@ -28,7 +28,7 @@ def write_onnx(
     for name, endpoint in endpoints.items():
         try:
             content = _onnx(*endpoint)
-        # What a converter raises at a layer that it does not know is any class of error.
+        # A converter can raise any class of error at a layer that it does not know.
         except Exception as error:
             left_out[name] = first_line(error)
         else:
@@ -47,13 +47,13 @@ def _onnx(function, spec):
 
     row = tf.TensorSpec(spec.shape, spec.dtype, spec.name)
     traced = tf.function(function, autograph=False).get_concrete_function(row)
-    # Of a function, tf2onnx would make inputs of the constants that a Normalization keeps.
+    # `from_function` would turn the constants of a Normalization into inputs.
     frozen = convert_to_constants.convert_variables_to_constants_v2(traced)
     inputs, outputs = ([one.name for one in side] for side in (frozen.inputs, frozen.outputs))
     names = [spec.name, *sorted(traced.structured_outputs)]
     log = tf.get_logger()
     level = log.level
-    # It calls what TensorFlow has deprecated.
+    # tf2onnx calls deprecated functions of TensorFlow, which warn.
     log.setLevel("ERROR")
     try:
         graph, _ = tf2onnx.convert.from_graph_def(
@@ -66,6 +66,6 @@ def _onnx(function, spec):
         log.setLevel(level)
     for value in (*graph.graph.input, *graph.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
-    # The converter passes on what it does not know.
+    # The converter writes operators that it does not know without an error.
     onnx.checker.check_model(graph, full_check=True)
     return graph.SerializeToString()

@@ -34,7 +34,7 @@ def portable_signatures(model: Autoencoder, runtime: str) -> tuple[Signatures, d
         )
     model._check_weights()
     functions, left_out = signatures(model), {}
-    # It is `encode`, under the name that TF Serving asks for.
+    # It is `encode`, under the name that TF Serving uses where a request names no signature.
     del functions["serving_default"]
     if functions.pop("generate", None):
         left_out["generate"] = (
@@ -72,7 +72,7 @@ def write_portable_manifest(
 
 
 def first_line(error: Exception) -> str:
-    """What a converter said, in one line."""
+    """The first line of a converter's message."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 

@@ -42,7 +42,7 @@ def publish_model(
         version: Number of the version, at least 1; by default the next free one.
         metrics: Numbers by name, to keep in the manifest beside those of the last `fit`.
         features: Names of layers whose outputs the signature `features` of a SavedModel gives.
-        plots: Figures by name, written as `plots/NAME.png`.
+        plots: Matplotlib figures by name, written as `plots/NAME.png`.
         keras_model: Whether `model.keras` is written too, for `kerasae.load_model`.
 
     Returns:
@@ -86,13 +86,13 @@ def export_saved_model(
     The folder appears whole or not at all: it is written beside its place and then renamed. Every
     signature takes `rows`, float32 of shape (batch, *row_shape) with any batch, in the user's
     units, unless the table says otherwise, treats them one by one, and names its output. A seed
-    gives the same row whatever stands beside it:
+    gives the same row in every batch:
 
     | signature | output | shape |
     |---|---|---|
     | `serving_default`, `encode` | `codings` | (batch, codings) |
     | `encode_uint8`, of uint8 `rows` | `codings` | (batch, codings) |
-    | `features`, of the layers asked for | the layers' names | (batch, ...) |
+    | `features`, of the layers in `features` | the layers' names | (batch, ...) |
     | `reconstruct` | `reconstruction` | (batch, *row_shape), in the user's units |
     | `reconstruction_error` | `reconstruction_error` | (batch,), on the scaled values |
     | `anomaly_score`, after `anomaly.calibrate` | `anomaly_score`, `reconstruction_error`, \
@@ -141,9 +141,9 @@ def export_onnx(
     of `export_saved_model`, with any batch: `encode.onnx`, `reconstruct.onnx`,
     `reconstruction_error.onnx`, `decode.onnx`, and `anomaly_score.onnx` after `anomaly.calibrate`.
     `generate` is left out: ONNX has no draws by seed. `manifest.json` names what is left out, and
-    why. Outputs agree with the model's to rounding: a row whose score lies that near to a
-    calibrated one, or to the threshold, may fall on its other side. A model in mixed precision is
-    written in float32.
+    why. Outputs agree with the model's up to rounding: where a row's score is that close to a
+    calibrated score or to the threshold, its p-value or flag may differ. A model in mixed precision
+    is written in float32.
 
     Args:
         model: An `Autoencoder`.

@@ -56,7 +56,7 @@ def write_graph(model: Autoencoder, served: Signatures, folder: str | Path) -> N
     archive.track(model)
     for signature, (function, spec) in served.items():
         archive.add_endpoint(signature, function, input_signature=[spec])
-    # TensorFlow says every time that there are no assets, to both streams of a notebook.
+    # TensorFlow logs every time that there are no assets.
     logger = logging.getLogger("tensorflow")
     level = logger.level
     logger.setLevel("WARNING")
@@ -67,7 +67,7 @@ def write_graph(model: Autoencoder, served: Signatures, folder: str | Path) -> N
 
 
 def _write_warmup(folder, name, specs):
-    """One row a signature, as TF Serving replays them before it serves a version."""
+    """Writes one row a signature, which TF Serving replays before it serves a version."""
     import tensorflow as tf  # noqa: PLC0415
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2  # noqa: PLC0415
 

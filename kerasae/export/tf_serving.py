@@ -1,4 +1,4 @@
-"""What TF Serving's own server wants beside the models: its lists, and a compose file."""
+"""Configuration files for TF Serving's own server: its lists, and a compose file."""
 
 import os
 from pathlib import Path
@@ -47,7 +47,7 @@ def write_serving_files(root: str | os.PathLike[str]) -> Path:
         Path of `models.config`.
     """
     root = Path(root)
-    # Folders of other formats lie beside: TF Serving has no use for them.
+    # Folders of other formats are left out: TF Serving cannot load them.
     names = sorted(
         path.name
         for path in root.iterdir()

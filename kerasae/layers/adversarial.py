@@ -84,8 +84,8 @@ class AdversarialPrior(SeededLayer, PassThrough):
     def build(self, input_shape):
         if tuple(input_shape[1:]) != (self.prior.codings,):
             raise ValueError(
-                f"The prior has {self.prior.codings} codings; expected codings of shape (batch, "
-                f"{self.prior.codings}). Received: {tuple(input_shape)}"
+                f"codings must be (batch, {self.prior.codings}), as many as the prior has. "
+                f"Received: shape {tuple(input_shape)}"
             )
         widths = (self.prior.codings, *self.discriminator_units)
         for layer, width in zip(self.discriminator, widths, strict=True):

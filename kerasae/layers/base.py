@@ -34,7 +34,7 @@ class AutoencoderLayer(keras.layers.Layer):
     | `prior` | by `generate` and exports | the distribution of the codings |
     | `identity_at_inference` | by `supervised_from`, `pretrain` | leaving the layer out |
     | `at_inference()` | by `supervised_from` | the layer that does the same at inference |
-    | `slow_in_xla` | by `compile` | leaving XLA out on a processor |
+    | `normals_per_row`, `sorts` | by `fit` | leaving XLA out, which is slow in these |
 
     Args:
         **kwargs: Name and other arguments of `keras.layers.Layer`.
@@ -58,7 +58,8 @@ class AutoencoderLayer(keras.layers.Layer):
     """
 
     identity_at_inference: bool = False
-    slow_in_xla: bool = False
+    normals_per_row: float = 0
+    sorts: bool = False
     prior: "Prior | None" = None
 
     def report(self) -> None:

@@ -3,7 +3,7 @@
 import keras
 
 
-def add_beta(layer, beta):
+def add_beta(layer: keras.layers.Layer, beta: float) -> keras.Variable:
     """Gives a built or unbuilt layer the variable of its penalty's weight.
 
     Args:

@@ -123,8 +123,8 @@ def _derivative(layer):
     if not isinstance(layer, KERNELS) or name not in DERIVATIVES:
         what = f"{type(layer).__name__} with activation {name}" if name else type(layer).__name__
         raise ValueError(
-            "The Jacobian is known for Dense and Conv2D with one of the activations "
-            f"{', '.join(DERIVATIVES)}. Received: {layer.name}, a {what}"
+            "layers must be Dense or Conv2D with one of the activations "
+            f"{', '.join(DERIVATIVES)} for a known Jacobian. Received: {layer.name}, a {what}"
         )
     return DERIVATIVES[name]
 

@@ -1,5 +1,6 @@
 """What denoising adds to the inputs: noise that acts in training only."""
 
+import math
 from typing import Any, Unpack
 
 import keras
@@ -65,7 +66,7 @@ class GaussianCorruption(Corruption):
         0.1
     """
 
-    slow_in_xla = True  # on TensorFlow, on a processor
+    normals_per_row = math.inf  # one a value, of which there can be any number
 
     def __init__(
         self,
@@ -81,13 +82,13 @@ class GaussianCorruption(Corruption):
         self.stddev = stddev
         self.rate = rate
 
-    def corrupt(self, x):
+    def corrupt(self, x: Any) -> Any:
         """Draws one corruption of `x`, whatever the mode."""
         x = ops.convert_to_tensor(x)
         if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype)):
             raise TypeError(
-                "GaussianCorruption needs floating inputs; scale or cast them first. "
-                f"Received: dtype={x.dtype}"
+                "inputs must be floating-point numbers for GaussianCorruption. "
+                f"Received: dtype={x.dtype}. Try scaling or casting them first"
             )
         noise = keras.random.normal(
             ops.shape(x), stddev=self.stddev, dtype=x.dtype, seed=self.seed_generator
@@ -156,14 +157,14 @@ class SaltPepperDropout(Corruption):
         self.low = low
         self.high = high
 
-    def corrupt(self, x):
+    def corrupt(self, x: Any) -> Any:
         """Draws one corruption of `x`, whatever the mode."""
         x = ops.convert_to_tensor(x)
         floating = keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype))
         if not floating and (self.low % 1 or self.high % 1):
             raise TypeError(
-                "SaltPepperDropout on integers needs whole numbers. Received: "
-                f"dtype={x.dtype}, low={self.low}, high={self.high}"
+                "low and high must be whole numbers for integers. "
+                f"Received: dtype={x.dtype}, low={self.low}, high={self.high}"
             )
         low, high = (ops.cast(value, x.dtype) for value in (self.low, self.high))
         noise = ops.where(self._selected(x, self.salt), high, low)

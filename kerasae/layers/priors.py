@@ -1,6 +1,8 @@
 """Distributions of codings, made from uniform noise."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,7 +17,10 @@ class Prior:
     that the same prior serves in training on any backend and in an exported model.
     """
 
-    def sample(self, n, seed=None):
+    codings: int
+    uniforms: int
+
+    def sample(self, n: int, seed: int | None = None) -> np.ndarray:
         """Draws codings.
 
         Args:
@@ -28,8 +33,12 @@ class Prior:
         noise = np.random.default_rng(seed).random((n, self.uniforms), dtype="float32")
         return ops.convert_to_numpy(self(ops.convert_to_tensor(noise)))
 
+    def __call__(self, noise: Any) -> Any:
+        """Makes draws, (n, codings), of uniform noise in [0, 1), shape (n, uniforms)."""
+        raise NotImplementedError
+
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "Prior":
         """Makes the prior that `get_config` described."""
         return cls(**config)
 
@@ -50,15 +59,15 @@ class GaussianPrior(Prior):
         (2, 3)
     """
 
-    def __init__(self, codings, stddev=1.0):
+    def __init__(self, codings: int, stddev: float = 1.0) -> None:
         _check_positive("stddev", stddev)
         self.codings = self.uniforms = int(codings)
         self.stddev = stddev
 
-    def __call__(self, noise):
+    def __call__(self, noise: Any) -> Any:
         return self.stddev * _normal(noise)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {"codings": self.codings, "stddev": self.stddev}
 
@@ -74,7 +83,7 @@ class MixturePrior(Prior):
         stddev: Standard deviation around each, above 0.
 
     Raises:
-        ValueError: `stddev` is not above 0, or `means` is no table of numbers.
+        ValueError: `stddev` is not above 0, or `means` are not rows of numbers.
 
     Reference: Makhzani et al. (2015), Adversarial autoencoders, figure 2.
 
@@ -83,26 +92,26 @@ class MixturePrior(Prior):
         (4, 2)
     """
 
-    def __init__(self, means=None, stddev=0.5):
+    def __init__(self, means: Sequence[Sequence[float]] | None = None, stddev: float = 0.5) -> None:
         _check_positive("stddev", stddev)
         if means is None:
             angles = 2 * np.pi * np.arange(10) / 10
             means = 4 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
         means = np.asarray(means, "float32")
         if means.ndim != 2 or not np.isfinite(means).all() or not means.size:
-            raise ValueError(f"means must be rows of codings. Received: shape={means.shape}")
+            raise ValueError(f"means must be finite rows of codings. Received: shape={means.shape}")
         self.means = means
         self.stddev = stddev
         self.codings = means.shape[1]
         self.uniforms = self.codings + 1
 
-    def __call__(self, noise):
+    def __call__(self, noise: Any) -> Any:
         which = ops.cast(ops.floor(noise[:, 0] * len(self.means)), "int32")
         which = ops.minimum(which, len(self.means) - 1)
         centers = ops.take(ops.convert_to_tensor(self.means), which, axis=0)
         return centers + self.stddev * _normal(noise[:, 1:])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {"means": self.means.tolist(), "stddev": self.stddev}
 
@@ -128,20 +137,20 @@ class SwissRollPrior(Prior):
         (4, 2)
     """
 
-    def __init__(self, radius=4.0, stddev=0.1):
+    def __init__(self, radius: float = 4.0, stddev: float = 0.1) -> None:
         _check_positive("radius", radius)
         _check_positive("stddev", stddev)
         self.radius, self.stddev = radius, stddev
         self.codings, self.uniforms = 2, 3
 
-    def __call__(self, noise):
+    def __call__(self, noise: Any) -> Any:
         # The square root makes the points as dense on the long outer turns as on the inner ones.
         share = ops.sqrt(noise[:, :1])
         angle = 4 * math.pi * share
         spiral = self.radius * share * ops.concatenate([ops.cos(angle), ops.sin(angle)], axis=1)
         return spiral + self.stddev * _normal(noise[:, 1:])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {"radius": self.radius, "stddev": self.stddev}
 

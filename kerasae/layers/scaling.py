@@ -1,10 +1,14 @@
 """Scalers that are part of the model, and their inverses."""
 
 import warnings
+from collections.abc import Sequence
+from typing import Any, Unpack
 
 import keras
 import numpy as np
 from keras import ops
+
+from kerasae.layers.base import LayerOptions
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -21,7 +25,7 @@ class RangeScaling(keras.layers.Layer):
 
     Shapes: any with the columns last; the output has the shape of the input, in float32.
 
-    Until `adapt` it answers NaN: a scaler that was forgotten must not pass for the identity.
+    Until `adapt` its output is NaN, so that a forgotten `adapt` does not pass for the identity.
 
     Reference: Witten, Frank and Hall (2011), Data Mining, section 2.4, range normalisation.
 
@@ -34,12 +38,12 @@ class RangeScaling(keras.layers.Layer):
         ([-0.5, 0.5], [0.0, 10.0])
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Unpack[LayerOptions]) -> None:
         # float32 under every dtype policy: bfloat16 keeps 8 bits of a raw value.
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(**{"autocast": False, **kwargs})
 
     def build(self, input_shape):
-        """Makes room for `mean` and `range`, one value a column, for `adapt` to fill."""
+        """Makes `mean` and `range`, one value a column, for `adapt` to fill."""
         # Arrays, not variables: on JAX, metrics are computed where variables cannot be read.
         self.mean = np.full(input_shape[-1], np.nan, "float32")
         self.range = np.full(input_shape[-1], np.nan, "float32")
@@ -50,7 +54,7 @@ class RangeScaling(keras.layers.Layer):
     def load_own_variables(self, store):
         self.mean, self.range = np.array(store["mean"]), np.array(store["range"])
 
-    def adapt(self, data):
+    def adapt(self, data: Any) -> None:
         """Measures mean and range of each column; a second call starts anew.
 
         Args:
@@ -68,14 +72,14 @@ class RangeScaling(keras.layers.Layer):
         for batch in batches:
             rows = np.asarray(batch)
             if rows.ndim < 2:
-                raise ValueError(f"adapt needs rows of columns. Received: shape={rows.shape}")
+                raise ValueError(f"data must be rows of columns. Received: shape={rows.shape}")
             rows = rows.reshape(-1, rows.shape[-1])
             if len(rows):
                 count += len(rows)
                 total = total + rows.sum(axis=0, dtype="float64")
                 low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
         if not count:
-            raise ValueError("adapt needs at least one row. Received: 0 rows")
+            raise ValueError("data must have at least one row. Received: 0 rows")
         width = np.subtract(high, low, dtype="float64")
         if not width.all():
             warnings.warn(constant_columns(width == 0), UserWarning, stacklevel=2)
@@ -87,13 +91,13 @@ class RangeScaling(keras.layers.Layer):
     def call(self, inputs):
         return (ops.cast(inputs, "float32") - self.mean) / self.range
 
-    def inverse(self, outputs):
+    def inverse(self, outputs: Any) -> Any:
         """Takes scaled values back to the units that `adapt` saw."""
         return ops.cast(outputs, "float32") * self.range + self.mean
 
 
-def constant_columns(is_constant):
-    """The words of the warning about columns that never change.
+def constant_columns(is_constant: np.ndarray) -> str:
+    """The warning about columns that never change.
 
     Args:
         is_constant: Boolean array, one value a column.
@@ -116,7 +120,7 @@ def _divisor(scaler):
     return ops.where(_is_constant(scaler), 1.0, ops.sqrt(scaler.variance))
 
 
-def scale(scaler, x):
+def scale(scaler: keras.layers.Layer | None, x: Any) -> Any:
     """Scales raw rows.
 
     Args:
@@ -131,7 +135,7 @@ def scale(scaler, x):
     x = ops.cast(x, "float32")
     if scaler is None:
         return x
-    # Keras's own two are written out: they would answer in the dtype policy's half precision.
+    # Keras's own two are written out: they would compute in the dtype policy's half precision.
     if isinstance(scaler, keras.layers.Normalization):
         return (x - scaler.mean) / _divisor(scaler)
     if isinstance(scaler, keras.layers.Rescaling):
@@ -139,7 +143,7 @@ def scale(scaler, x):
     return scaler(x)
 
 
-def unscale(scaler, z):
+def unscale(scaler: keras.layers.Layer | None, z: Any) -> Any:
     """Takes scaled rows back to the user's units: the inverse of `scale`.
 
     Args:
@@ -159,7 +163,7 @@ def unscale(scaler, z):
     return scaler.inverse(z)
 
 
-def check_scaler(scaler, row_shape):
+def check_scaler(scaler: keras.layers.Layer | None, row_shape: Sequence[int]) -> None:
     """Refuses a scaler that cannot serve in a model.
 
     Args:
@@ -184,16 +188,16 @@ def check_scaler(scaler, row_shape):
         scaler.build((None, *row_shape))
     if hasattr(scaler, "adapt") and not scaler.built:
         raise ValueError(
-            "scaler must be adapted before the model is made: scaler.adapt(x_train). "
-            f"Received: {scaler.name}, not adapted"
+            "scaler must be adapted before the model is made. "
+            f"Received: {scaler.name}, not adapted. Try scaler.adapt(x_train)"
         )
     if isinstance(scaler, keras.layers.Normalization):
         if scaler.invert:
             raise ValueError("scaler must not be an inverse. Received: invert=True")
         if scaler.compute_dtype != "float32":
             raise ValueError(
-                "scaler must work in float32: Normalization(dtype='float32'). "
-                f"Received: dtype={scaler.compute_dtype}"
+                f"scaler must work in float32. Received: dtype={scaler.compute_dtype}. "
+                "Try Normalization(dtype='float32')"
             )
         is_constant = ops.convert_to_numpy(_is_constant(scaler)).ravel()
         if is_constant.any():

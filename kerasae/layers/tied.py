@@ -65,7 +65,7 @@ class TiedDense(AutoencoderLayer):
         """Takes the kernel of a built dense layer from here on."""
         if not isinstance(layer, keras.layers.Dense):
             raise ValueError(
-                f"{self.name} can be tied to a dense layer only. "
+                f"layer must be a dense layer to be tied to {self.name}. "
                 f"Received: {layer.name}, a {type(layer).__name__}"
             )
         if layer.kernel.shape[0] != self.units:

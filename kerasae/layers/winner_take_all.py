@@ -36,7 +36,7 @@ class KSparse(PassThrough):
         [[3.0, 0.0, 2.0]]
     """
 
-    slow_in_xla = True  # which sorts slowly on a processor
+    sorts = True
 
     def __init__(self, k: int, alpha: float = 1.0, **kwargs: Unpack[LayerOptions]) -> None:
         if not (k >= 1 and k % 1 == 0):

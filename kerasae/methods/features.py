@@ -1,12 +1,14 @@
-"""Deep features: what a layer of an autoencoder makes of rows."""
+"""Deep features: the outputs of a layer of an autoencoder for rows."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
 from kerasae.layers.scaling import scale
+from kerasae.models import Autoencoder
 from kerasae.validation import unknown
 
 
@@ -22,8 +24,10 @@ class AverageActivation(NamedTuple):
     overall: float
 
 
-def average_activation(model, x, batch_size=256):
-    """Measures how active each coding is on average: rho_hat, which sparsity pulls towards rho.
+def average_activation(model: Autoencoder, x: Any, batch_size: int = 256) -> AverageActivation:
+    r"""Measures how active each coding is on average: rho_hat, which sparsity pulls towards rho.
+
+    $$\hat\rho_j = \frac{1}{n} \sum_{i=1}^{n} h_j(x_i)$$
 
     Args:
         model: An `Autoencoder`.
@@ -49,22 +53,28 @@ def average_activation(model, x, batch_size=256):
     return AverageActivation(per_coding, float(per_coding.mean()))
 
 
-def deep_features(model, x, layer="codings", batch_size=256, verbose=0):
+def deep_features(
+    model: Autoencoder,
+    x: Any,
+    layer: str = "codings",
+    batch_size: int = 256,
+    verbose: int | str = 0,
+) -> np.ndarray:
     """Computes the output of a named layer for each row, batch by batch.
 
     Args:
         model: An `Autoencoder`.
         x: Rows in the user's units, shape (rows, *row_shape), or a dataset of batches of rows.
-        layer: "codings" for what the encoder hands to the decoder, or the name of any other layer
-            of the encoder or decoder, "hidden_1" for example.
+        layer: "codings" for the output of the encoder, or the name of any other layer of the
+            encoder or decoder, "hidden_1" for example.
         batch_size: Rows a step; a dataset brings its own.
-        verbose: 1 for a progress bar.
+        verbose: 1, or "auto", for a progress bar.
 
     Returns:
-        float32 array of shape (rows, ...), one row a row.
+        float32 array of shape (rows, ...), the output for each row.
 
     Raises:
-        ValueError: There is no such layer, or the rows do not fit the model.
+        ValueError: No layer has that name, or the rows do not fit the model.
 
     Reference: Hinton and Salakhutdinov (2006), Reducing the dimensionality of data with neural
     networks.
@@ -84,7 +94,7 @@ def deep_features(model, x, layer="codings", batch_size=256, verbose=0):
     )
 
 
-def layer_functions(model, names):
+def layer_functions(model: Autoencoder, names: Iterable[str]) -> Callable[[Any], dict[str, Any]]:
     """A function from a tensor of rows to the outputs of named layers, for compiled functions.
 
     Args:
@@ -92,10 +102,10 @@ def layer_functions(model, names):
         names: Names of layers of the encoder or decoder.
 
     Returns:
-        A function that answers a dict by name of float32 tensors, batch first.
+        A function that returns a dict by name of float32 tensors, batch first.
 
     Raises:
-        ValueError: There is no such layer.
+        ValueError: No layer has one of these names.
     """
     parts = {name: _layer_function(model, name) for name in names}
     return lambda x: {name: part(x) for name, part in parts.items()}

@@ -1,6 +1,8 @@
-"""What generative models are asked: interpolations, bounds and likelihoods in nats."""
+"""Measures of generative models: interpolations, bounds and likelihoods in nats."""
 
 import math
+import random
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,12 +10,15 @@ from keras import ops
 
 from kerasae.layers.gaussian_codings import GaussianCodings, gaussian_kl
 from kerasae.layers.scaling import scale
+from kerasae.models import Autoencoder
 from kerasae.models.losses import Likelihood
 from kerasae.validation import check_count
 
 
-def interpolate(model, start, end, steps=8):
-    """Rows along the straight line between the codings of two rows.
+def interpolate(model: Autoencoder, start: Any, end: Any, steps: int = 8) -> np.ndarray:
+    r"""Rows along the straight line between the codings of two rows.
+
+    $$x_t = g((1 - t) f(x_0) + t f(x_1)), \quad 0 \le t \le 1$$
 
     Args:
         model: An `Autoencoder`.
@@ -26,7 +31,7 @@ def interpolate(model, start, end, steps=8):
         the reconstructions of the two rows.
 
     Raises:
-        ValueError: There are fewer than two steps, or the rows do not fit the model.
+        ValueError: `steps` is not a whole number of at least 2, or the rows do not fit the model.
 
     Reference: Kingma and Welling (2014), Auto-encoding variational Bayes.
 
@@ -44,7 +49,9 @@ def interpolate(model, start, end, steps=8):
     return model.decode((1 - shares) * first + shares * last)
 
 
-def evidence_lower_bound(model, x, samples=1, seed=0, batch_size=256):
+def evidence_lower_bound(
+    model: Autoencoder, x: Any, samples: int = 1, seed: int | None = 0, batch_size: int = 256
+) -> np.ndarray:
     r"""A lower bound on the log-likelihood of each row, in nats.
 
     $$\mathrm{ELBO}(x) = E_{q(h|x)} \log p(x|h) - KL(q(h|x) \| p(h))$$
@@ -55,14 +62,14 @@ def evidence_lower_bound(model, x, samples=1, seed=0, batch_size=256):
         model: A variational autoencoder.
         x: Rows in the user's units, shape (rows, *row_shape).
         samples: Draws a row, at least 1.
-        seed: Integer; the same seed gives the same draws.
-        batch_size: Rows a step; each holds `samples` draws at once.
+        seed: Integer, or None for a random one; the same seed gives the same draws.
+        batch_size: Rows a step; `samples` draws of each are in memory at once.
 
     Returns:
         float32 array of shape (rows,).
 
     Raises:
-        ValueError: The model is no variational one, or the rows do not fit it.
+        ValueError: The model is not a variational autoencoder, or the rows do not fit it.
 
     Reference: Kingma and Welling (2014), Auto-encoding variational Bayes, equation 3.
 
@@ -81,7 +88,9 @@ def evidence_lower_bound(model, x, samples=1, seed=0, batch_size=256):
     return _over_draws(model, x, "bound", bound, **settings)
 
 
-def log_likelihood(model, x, samples=100, seed=0, batch_size=64):
+def log_likelihood(
+    model: Autoencoder, x: Any, samples: int = 100, seed: int | None = 0, batch_size: int = 64
+) -> np.ndarray:
     r"""Importance-weighted estimate of the log-likelihood of each row, in nats.
 
     $$\log p(x) \approx \log \frac{1}{K} \sum_{k=1}^{K} \frac{p(x|h_k) p(h_k)}{q(h_k|x)},
@@ -93,14 +102,14 @@ def log_likelihood(model, x, samples=100, seed=0, batch_size=64):
         model: A variational autoencoder.
         x: Rows in the user's units, shape (rows, *row_shape).
         samples: Draws a row, at least 1.
-        seed: Integer; the same seed gives the same draws.
-        batch_size: Rows a step; each holds `samples` draws at once.
+        seed: Integer, or None for a random one; the same seed gives the same draws.
+        batch_size: Rows a step; `samples` draws of each are in memory at once.
 
     Returns:
         float32 array of shape (rows,).
 
     Raises:
-        ValueError: The model is no variational one, or the rows do not fit it.
+        ValueError: The model is not a variational autoencoder, or the rows do not fit it.
 
     Reference: Burda, Grosse and Salakhutdinov (2016), Importance weighted autoencoders.
 
@@ -119,7 +128,7 @@ def log_likelihood(model, x, samples=100, seed=0, batch_size=64):
     return _over_draws(model, x, "likelihood", weighted, **settings)
 
 
-def _over_draws(model, x, name, answer, *, samples, seed, batch_size):
+def _over_draws(model, x, name, estimate, *, samples, seed, batch_size):
     check_count("samples", samples)
     samples = int(samples)
     layer = _gaussian_codings(model)
@@ -138,9 +147,11 @@ def _over_draws(model, x, name, answer, *, samples, seed, batch_size):
         likelihood = ops.reshape(-model._default_loss.call(target, decoded), (samples, -1))
         prior = _log_normal(codings)
         posterior = _log_normal(noise) - 0.5 * ops.sum(log_variance, axis=-1)
-        return answer((likelihood, prior), posterior, gaussian_kl(mean, log_variance))
+        return estimate((likelihood, prior), posterior, gaussian_kl(mean, log_variance))
 
     rows = model._checked_rows(x, "x")
+    if seed is None:
+        seed = random.getrandbits(31)  # `keras.utils.set_random_seed` sets it, as for layers
     return model._streams.run(f"{name} {samples}", of_rows, rows, batch_size=batch_size, seed=seed)
 
 
@@ -152,13 +163,15 @@ def _gaussian_codings(model):
     layers = [layer for layer in model.encoder.layers if isinstance(layer, GaussianCodings)]
     if not layers or not isinstance(model._default_loss, Likelihood):
         raise ValueError(
-            f"no likelihood ({model.name}); expected GaussianCodings and a likelihood as the loss; "
-            "try variational_autoencoder"
+            "the model must have GaussianCodings and a likelihood as its loss. "
+            f"Received: {model.name}. Try variational_autoencoder"
         )
     return layers[0]
 
 
-def parzen_log_likelihood(samples, x, stddev, batch_size=100):
+def parzen_log_likelihood(
+    samples: np.ndarray, x: np.ndarray, stddev: float, batch_size: int = 100
+) -> np.ndarray:
     r"""Log-likelihood of rows under a Parzen window around generated ones, in nats.
 
     $$\log p(x) = \log \frac{1}{n} \sum_{i=1}^{n} N(x; s_i, \mathtt{stddev}^2 I)$$
@@ -170,13 +183,14 @@ def parzen_log_likelihood(samples, x, stddev, batch_size=100):
         samples: Generated rows, shape (n, ...).
         x: Rows to judge, shape (rows, ...).
         stddev: Width of the window, above 0; chosen on rows that are not x.
-        batch_size: Rows of x at once.
+        batch_size: Rows of x a step.
 
     Returns:
         float64 array of shape (rows,).
 
     Raises:
-        ValueError: `stddev` is not above 0, or the rows have different shapes.
+        ValueError: `stddev` is not above 0, `batch_size` is not a whole number of at least 1, or
+            the rows have different shapes.
 
     Reference: Breuleux, Bengio and Vincent (2011), Quickly generating representative samples from
     an RBM-derived process; Theis, van den Oord and Bethge (2016), A note on the evaluation of
@@ -188,14 +202,18 @@ def parzen_log_likelihood(samples, x, stddev, batch_size=100):
     """
     if not 0 < stddev < math.inf:
         raise ValueError(f"stddev must be finite and above 0. Received: stddev={stddev}")
+    check_count("batch_size", batch_size)
     samples, x = (np.asarray(rows, "float64").reshape(len(rows), -1) for rows in (samples, x))
     if samples.shape[1] != x.shape[1]:
-        raise ValueError(f"rows of different shapes. Received: {samples.shape}, {x.shape}")
+        raise ValueError(
+            "samples and x must have rows of the same size. "
+            f"Received: {samples.shape[1]} values a row in samples, {x.shape[1]} in x"
+        )
     norms = np.square(samples).sum(axis=1)
-    answers = []
+    results = []
     for rows in np.array_split(x, max(1, math.ceil(len(x) / batch_size))):
         distances = np.square(rows).sum(axis=1)[:, None] - 2 * rows @ samples.T + norms
         exponents = -distances / (2 * stddev**2)
         highest = exponents.max(axis=1, keepdims=True)
-        answers.append(highest[:, 0] + np.log(np.exp(exponents - highest).mean(axis=1)))
-    return np.concatenate(answers) - 0.5 * x.shape[1] * math.log(2 * math.pi * stddev**2)
+        results.append(highest[:, 0] + np.log(np.exp(exponents - highest).mean(axis=1)))
+    return np.concatenate(results) - 0.5 * x.shape[1] * math.log(2 * math.pi * stddev**2)

@@ -1,6 +1,7 @@
 """Greedy layer-wise pretraining: a deep stack learned one pair of layers at a time."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import keras
 
@@ -23,10 +24,19 @@ class PretrainedPair(NamedTuple):
 
     encoder_layer: str
     decoder_layer: str
-    history: dict
+    history: dict[str, list[float]]
 
 
-def pretrain(model, x, *, epochs=10, batch_size=128, corruption=None, optimizer=None, verbose=0):
+def pretrain(
+    model: Autoencoder,
+    x: Any,
+    *,
+    epochs: int = 10,
+    batch_size: int = 128,
+    corruption: keras.layers.Layer | float | None = None,
+    optimizer: Callable[[], keras.optimizers.Optimizer] | None = None,
+    verbose: int | str = 0,
+) -> list[PretrainedPair]:
     r"""Trains a dense stack pair by pair, from the outside in, before `fit` trains it as a whole.
 
     $$h_0 = s(x), \quad h_l = f_l(h_{l-1}), \quad
@@ -44,13 +54,13 @@ def pretrain(model, x, *, epochs=10, batch_size=128, corruption=None, optimizer=
         x: Rows in the user's units, shape (rows, *row_shape), in memory.
         epochs: Epochs of each pair, at least 1.
         batch_size: Rows a step, at least 1.
-        corruption: What each pair's inputs go through in training, its target being clean: a
+        corruption: What corrupts each pair's inputs in training, while its targets stay clean: a
             corruption layer, of which each pair gets a copy; the standard deviation of Gaussian
             noise, a number of at least 0, in the units of the scaled rows and of the features; or
             None.
         optimizer: Function without arguments that makes an optimizer, called once a pair, for
             example `lambda: keras.optimizers.Adam(0.01)`; None for Adam.
-        verbose: 0 for silence; 1 or 2 print which pair it is and pass to `fit`.
+        verbose: 0 for silence; 1, 2 or "auto" print which pair it is, and go to `fit`.
 
     Returns:
         A list of `PretrainedPair`, the outermost first.
@@ -59,7 +69,7 @@ def pretrain(model, x, *, epochs=10, batch_size=128, corruption=None, optimizer=
         ValueError: The stack holds a layer that is neither dense nor skipped, the decoder does not
             mirror the encoder, the rows do not fit the model, or a pair's weights became NaN or
             infinite: that pair is not copied.
-        TypeError: `corruption` or `optimizer` is something else, or the rows are no array.
+        TypeError: `corruption` or `optimizer` is something else, or the rows are not an array.
 
     Reference: Bengio et al. (2007), Greedy layer-wise training of deep networks; Vincent et al.
     (2010), Stacked denoising autoencoders, for the corruption; Hinton and Salakhutdinov (2006),
@@ -80,10 +90,10 @@ def pretrain(model, x, *, epochs=10, batch_size=128, corruption=None, optimizer=
             f"Received: optimizer={optimizer!r}"
         )
     if not is_array(x):
-        raise TypeError(f"x must be rows in memory, an array. Received: {type(x).__name__}")
+        raise TypeError(f"x must be an array of rows in memory. Received: a {type(x).__name__}")
     rows = model._checked_rows(x, "x")
     features = model._streams.run("scaled", lambda x: scale(model.scaler, x), rows)
-    answers = []
+    trained = []
     for i, (there, back) in enumerate(pairs):
         small = _small_autoencoder(there, back, make_corruption())
         small.compile(optimizer(), loss=_loss(model) if i == 0 else "mse")
@@ -96,8 +106,8 @@ def pretrain(model, x, *, epochs=10, batch_size=128, corruption=None, optimizer=
         there.set_weights(small.encoder.get_layer(there.name).get_weights())
         back.set_weights(small.decoder.get_layer(back.name).get_weights())
         model._use_calibration()
-        answers.append(PretrainedPair(there.name, back.name, fitted.history))
-    return answers
+        trained.append(PretrainedPair(there.name, back.name, fitted.history))
+    return trained
 
 
 def _loss(model):
@@ -111,14 +121,14 @@ def _pairs(model):
     inputs = [model.row_shape[0], *widths[:-1]]
     if inputs != [layer.units for layer in back]:
         raise ValueError(
-            "The decoder must mirror the encoder to be pretrained, a dense layer for each of its "
-            f"own. Received: widths {[*inputs[:1], *widths]} in the encoder, "
+            "the decoder must mirror the encoder, with a dense layer for each of its dense layers. "
+            f"Received: widths {[*inputs[:1], *widths]} in the encoder, "
             f"{[*widths[-1:], *(layer.units for layer in back[::-1])]} in the decoder"
         )
     for one, other in zip(there, back, strict=True):
         if isinstance(other, TiedDense) and other.tied_to != one.name:
             raise ValueError(
-                "A tied layer must be tied to the layer that it mirrors. "
+                "a tied layer must be tied to the layer that it mirrors. "
                 f"Received: {other.name} tied to {other.tied_to}, mirroring {one.name}"
             )
     return list(zip(there, back, strict=True))
@@ -128,13 +138,14 @@ def _dense_layers(half):
     dense = [layer for layer in half.layers if isinstance(layer, keras.layers.Dense | TiedDense)]
     ends = half.layers[: _place(half, dense[:1])] + half.layers[_place(half, dense[-1:]) + 1 :]
     for layer in half.layers:
-        # A layer of the user's own, of noise for example, can stand before the first or after all.
+        # A layer of the user's own, of noise for example, may come before the first or after all.
         own = layer in ends and not layer.weights and layer.input.shape == layer.output.shape
         passes = isinstance(layer, PassThrough) or is_identity_at_inference(layer)
         if not (layer in dense or passes or own):
             raise ValueError(
-                "Pretraining knows stacks of dense layers, with corruptions, penalties and gates "
-                f"between. Received: {layer.name}, a {type(layer).__name__}, in the {half.name}"
+                "encoder and decoder must be stacks of dense layers, with corruptions, penalties "
+                f"and gates between. Received: {layer.name}, a {type(layer).__name__}, in the "
+                f"{half.name}"
             )
     return dense
 
@@ -162,7 +173,7 @@ def _corruption_maker(corruption):
     if isinstance(corruption, keras.layers.Layer):
         return lambda: type(corruption).from_config(corruption.get_config())
     if isinstance(corruption, int | float) and not isinstance(corruption, bool):
-        GaussianCorruption(corruption)  # refuses what cannot be before anything is trained
+        GaussianCorruption(corruption)  # refuses impossible numbers before anything is trained
         return lambda: GaussianCorruption(corruption, name="corruption")
     raise TypeError(
         "corruption must be a layer, a standard deviation or None. "

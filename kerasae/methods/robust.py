@@ -1,11 +1,14 @@
 """Robust decomposition: rows split into what an autoencoder can learn and what is sparse."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 
 from kerasae.layers.scaling import scale, unscale
+from kerasae.models import Autoencoder
 from kerasae.validation import check_count, is_array, unknown
 
 
@@ -14,22 +17,21 @@ class RobustDecomposition(NamedTuple):
 
     Attributes:
         low_dimensional: L, float32, (rows, *row_shape), in the user's units: the rows without S. It
-            is `x` itself where S is 0. What the model makes of it, `model.reconstruct(L)`, lies on
-            what the model learned.
+            is equal to `x` where S is 0. `model.reconstruct(L)` is what the model learned of it.
         sparse: S, float32, same shape and units: exactly 0 where nothing was split off.
         scores: float32, (rows,): root mean square of each row of S in scaled units; 0 for rows
             that were left whole.
         history: Dict of lists, one value a round: `loss` of the last epoch; `share` of the entries
-            that were split off; `residual` and `change`, the two that `tolerance` stops.
+            that were split off; `residual` and `change`, which `tolerance` is compared with.
     """
 
     low_dimensional: np.ndarray
     sparse: np.ndarray
     scores: np.ndarray
-    history: dict
+    history: dict[str, list[float]]
 
 
-def soft_threshold(s, lam):
+def soft_threshold(s: np.ndarray, lam: float) -> np.ndarray:
     r"""Shrinks each entry towards 0 by lam: the proximal operator of the l1 norm.
 
     $$\mathrm{sign}(s) \max(|s| - \lambda, 0) =
@@ -52,7 +54,7 @@ def soft_threshold(s, lam):
     return np.sign(s) * np.maximum(np.abs(s) - lam, 0)
 
 
-def group_threshold(s, lam, axis):
+def group_threshold(s: np.ndarray, lam: float, axis: int | tuple[int, ...]) -> np.ndarray:
     r"""Shrinks the norm of each group by lam: the proximal operator of the l2,1 norm.
 
     $$s_g \max(1 - \lambda / \lVert s_g \rVert_2, 0) =
@@ -92,45 +94,60 @@ NORMS = {"l1": soft_threshold, "rows": _rows, "columns": _columns}
 
 
 def robust_decomposition(
-    model, x, *, penalty, norm="l1", rounds=10, tolerance=1e-4, verbose=0, **fit_arguments
-):
+    model: Autoencoder,
+    x: Any,
+    *,
+    penalty: float,
+    norm: str = "l1",
+    rounds: int = 10,
+    tolerance: float = 1e-4,
+    epochs: int = 1,
+    batch_size: int | None = None,
+    validation_data: Any = None,
+    callbacks: Sequence[keras.callbacks.Callback] | None = None,
+    verbose: int | str = 0,
+) -> RobustDecomposition:
     r"""Trains an autoencoder on rows whose anomalies are split off as it learns.
 
     $$\min_{\theta, S} \lVert L - g(f(L)) \rVert + \lambda \lVert S \rVert
     \quad \text{with} \quad s(x) = L + S$$
 
-    over the scaled rows s(x), by turns: the model is trained on L = s(x) - S with the stock `fit`,
-    then S becomes s(x) - g(f(L)) after thresholding. What the model cannot reconstruct so goes to S
-    and no longer teaches it anything.
+    over the scaled rows s(x), in rounds of two steps: `fit` trains the model on L = s(x) - S, then
+    S becomes s(x) - g(f(L)) after thresholding. So what the model cannot reconstruct goes to S, and
+    the model is no longer trained on it.
 
-    `penalty` is in scaled units and means the same for tables of any size: with norm "l1" it is
-    the error from which on an entry is split off, lambda itself; with "rows" the root mean square
-    error of a row, lambda = penalty sqrt(columns); with "columns" that of a column, lambda =
-    penalty sqrt(rows). S is smaller by as much than what it was cut from, the rest stays in L.
+    `penalty` is in scaled units and means the same for tables of any size. With norm "l1" an entry
+    is split off where its error is above the penalty, lambda = penalty; with "rows" a row where its
+    root mean square error is, lambda = penalty sqrt(columns); with "columns" a column, lambda =
+    penalty sqrt(rows). S is the error shrunk by the penalty, which stays in L.
 
-    What holds: x = `low_dimensional` + `sparse` in the user's units, up to the rounding of float32;
-    where `sparse` is 0 the two are equal to the bit.
+    x = `low_dimensional` + `sparse` in the user's units, up to the rounding of float32; where
+    `sparse` is 0, `low_dimensional` is equal to x to the bit.
 
     Args:
         model: A compiled `Autoencoder`; it is trained in place, further than it was.
         x: Rows in the user's units, shape (rows, *row_shape), in memory.
-        penalty: Above 0, in scaled units; larger ones split off less. Errors of a model trained on
-            similar rows tell its size: `model.reconstruction_error` is the square of a row's.
+        penalty: Above 0, in scaled units; larger ones split off less. The errors of a model trained
+            on similar rows show its size: `model.reconstruction_error` is the square of a row's.
         norm: "l1" for single entries, "rows" for whole rows that are anomalies, "columns" for
             features that are corrupted throughout.
-        rounds: Turns at most, at least 1.
-        tolerance: The turns stop where s(x) - g(f(L)) - S, the `residual`, or what g(f(L)) + S
-            moved by in a turn, the `change`, is smaller than this, as a share of the norm of s(x).
-        verbose: 1 for a line a round, 2 for those of `fit` too.
-        **fit_arguments: Arguments of `fit` in each round: `epochs`, `batch_size` for example.
+        rounds: Rounds at most, at least 1.
+        tolerance: Training stops after a round where the `residual`, the norm of
+            s(x) - g(f(L)) - S, or the `change`, the norm of what g(f(L)) + S changed by, is smaller
+            than this share of the norm of s(x).
+        epochs: Epochs of each round, at least 1.
+        batch_size: Rows a step, at least 1; None for 32, as in `fit`.
+        validation_data: Rows, or a tuple (rows, targets), that `fit` evaluates after each epoch.
+        callbacks: Callbacks of `fit`, in each round.
+        verbose: 0 for silence; 1, or "auto", for a line a round; 2 for those of `fit` too.
 
     Returns:
         `RobustDecomposition`.
 
     Raises:
-        ValueError: A penalty or tolerance that cannot be, an unknown norm, rows that do not fit the
-            model, or weights that became NaN or infinite.
-        TypeError: The rows are no array.
+        ValueError: A number out of its range, an unknown norm, rows that do not fit the model, or
+            weights that became NaN or infinite.
+        TypeError: The rows are not an array.
 
     Reference: Zhou and Paffenroth (2017), Anomaly detection with robust deep autoencoders.
 
@@ -144,14 +161,22 @@ def robust_decomposition(
     """
     _check(penalty, norm, rounds, tolerance)
     if not is_array(x):
-        raise TypeError(f"x must be rows in memory, an array. Received: {type(x).__name__}")
+        raise TypeError(f"x must be an array of rows in memory. Received: a {type(x).__name__}")
     x = model._checked_rows(x, "x").astype("float32")
     scaled = _over_rows(model, "scaled", scale, x)
     size = max(float(np.linalg.norm(scaled)), 1e-12)
+    lines = 1 if verbose == "auto" else verbose
+    fit_arguments = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "validation_data": validation_data,
+        "callbacks": callbacks,
+        "verbose": max(0, lines - 1),
+    }
     low, sparse, before = x, np.zeros_like(scaled), None
     history = {"loss": [], "share": [], "residual": [], "change": []}
-    for turn in range(1, rounds + 1):
-        loss = model.fit(low, verbose=max(0, verbose - 1), **fit_arguments).history["loss"][-1]
+    for number in range(1, int(rounds) + 1):
+        loss = model.fit(low, **fit_arguments).history["loss"][-1]
         learned = _over_rows(model, "scaled", scale, model.reconstruct(low))
         sparse = NORMS[norm](scaled - learned, penalty).astype("float32")
         low = np.where(sparse == 0, x, _over_rows(model, "unscaled", unscale, scaled - sparse))
@@ -159,12 +184,12 @@ def robust_decomposition(
         residual = float(np.linalg.norm(scaled - both)) / size
         change = math.inf if before is None else float(np.linalg.norm(both - before)) / size
         before = both
-        figures = (loss, float(np.mean(sparse != 0)), residual, change)
-        for values, value in zip(history.values(), figures, strict=True):
+        share = float(np.mean(sparse != 0))
+        for values, value in zip(history.values(), (loss, share, residual, change), strict=True):
             values.append(value)
-        if verbose:
+        if lines:
             print(
-                f"round {turn} of {rounds}: loss {loss:.5f}, {figures[1]:.2%} of the entries split "
+                f"round {number} of {rounds}: loss {loss:.5f}, {share:.2%} of the entries split "
                 f"off, residual {residual:.2g}, change {change:.2g}"
             )
         if min(residual, change) < tolerance:
@@ -181,7 +206,9 @@ def _check(penalty, norm, rounds, tolerance):
     if not 0 < penalty < math.inf:
         raise ValueError(f"penalty must be finite and above 0. Received: penalty={penalty}")
     if not 0 <= tolerance < math.inf:
-        raise ValueError(f"tolerance must be finite and at least 0. Received: {tolerance}")
+        raise ValueError(
+            f"tolerance must be finite and at least 0. Received: tolerance={tolerance}"
+        )
     if norm not in NORMS:
         raise ValueError(unknown("norm", norm, list(NORMS)))
     check_count("rounds", rounds)

@@ -1,18 +1,30 @@
 """The one base model: rows in, the same rows out, in the user's own units."""
 
+from collections.abc import Sequence
+from typing import Any, TypedDict, Unpack
+
 import keras
+import numpy as np
 from keras import ops
 
 from kerasae.anomaly.calibration import AnomalyCalibration, row_mean
 from kerasae.layers.base import autoencoder_layers
+from kerasae.layers.priors import Prior
 from kerasae.layers.scaling import check_scaler, scale, unscale
-from kerasae.models.checked import CheckedModel
-from kerasae.models.inference import Streams
-from kerasae.validation import as_rows, check_count
+from kerasae.models.programs import outputs_are_scaled
+from kerasae.models.row_model import RowModel
+from kerasae.validation import as_rows, check_count, extremes, is_array
+
+
+class ModelOptions(TypedDict, total=False):
+    """What every model takes besides its own arguments: those of `keras.Model`."""
+
+    name: str | None
+    trainable: bool
 
 
 @keras.saving.register_keras_serializable("kerasae")
-class Autoencoder(CheckedModel):
+class Autoencoder(RowModel):
     r"""Learns to reproduce its input through a bottleneck, with the scaler inside.
 
     $$\hat x = s^{-1}(g(f(s(x)))), \quad
@@ -52,12 +64,19 @@ class Autoencoder(CheckedModel):
         ((8, 2), (8, 8))
     """
 
-    def __init__(self, encoder, decoder, scaler=None, columns=None, loss="mse", **kwargs):
-        # float32 under every dtype policy; the layers inside follow the policy themselves.
-        super().__init__(**{**kwargs, "dtype": "float32"})
+    def __init__(
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        scaler: keras.layers.Layer | None = None,
+        columns: Sequence[str] | None = None,
+        loss: str | keras.losses.Loss = "mse",
+        **kwargs: Unpack[ModelOptions],
+    ) -> None:
+        super().__init__(**kwargs)
         if encoder.input_shape[1:] != decoder.output_shape[1:]:
             raise ValueError(
-                "The decoder must give back the shape that the encoder takes. Received: "
+                "decoder must give back the shape that the encoder takes. Received: "
                 f"{encoder.input_shape[1:]} in, {decoder.output_shape[1:]} out"
             )
         check_scaler(scaler, encoder.input_shape[1:])
@@ -69,11 +88,10 @@ class Autoencoder(CheckedModel):
         for layer in autoencoder_layers(encoder, decoder):
             layer.tie(encoder, decoder)
         self.anomaly = AnomalyCalibration(name="anomaly")
-        self._streams = Streams(self)
         self.build(encoder.input_shape)
 
     @property
-    def row_shape(self):
+    def row_shape(self) -> tuple[int, ...]:  # type: ignore[override]
         """Shape of one row, without the batch."""
         return tuple(self.encoder.input_shape[1:])
 
@@ -83,8 +101,8 @@ class Autoencoder(CheckedModel):
     def call(self, inputs, training=False):
         if tuple(inputs.shape[1:]) != self.row_shape:
             raise ValueError(
-                f"rows of shape {tuple(inputs.shape[1:])} (the model's input); expected "
-                f"{self.row_shape}"
+                f"inputs must be rows of shape {self.row_shape}. "
+                f"Received: rows of shape {tuple(inputs.shape[1:])}"
             )
         scaled = scale(self.scaler, inputs)
         codings = ops.cast(self.encoder(scaled, training=training), "float32")
@@ -94,7 +112,11 @@ class Autoencoder(CheckedModel):
                 term = layer.penalty(scaled, codings, reconstruction)
                 if term is not None:
                     self.add_loss(term)
-        return unscale(self.scaler, reconstruction)
+        return reconstruction if outputs_are_scaled() else unscale(self.scaler, reconstruction)
+
+    def compute_output_shape(self, input_shape: Sequence[int]) -> tuple[int, ...]:
+        """The shape of the input."""
+        return tuple(input_shape)
 
     def _codings(self, x):
         return ops.cast(self.encoder(scale(self.scaler, x)), "float32")
@@ -116,13 +138,30 @@ class Autoencoder(CheckedModel):
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def _scaled_pair(self, x, y, y_pred):
-        return scale(self.scaler, x if y is None else y), scale(self.scaler, y_pred)
+        target = scale(self.scaler, x if y is None else y)
+        return target, y_pred if outputs_are_scaled() else scale(self.scaler, y_pred)
+
+    def _checked_rows(self, x: Any, where: str) -> Any:
+        rows = super()._checked_rows(x, where)
+        loss = str(getattr(self.loss, "name", self.loss)) if self.compiled else ""
+        if is_array(x) and "crossentropy" in loss:
+            low, high = ops.convert_to_numpy(scale(self.scaler, extremes(rows)))
+            if low.min() < 0 or high.max() > 1:
+                raise ValueError(
+                    f"{where} must be scaled to [0, 1] for the loss {loss}. Received: scaled "
+                    f"values from {low.min():.4g} to {high.max():.4g}. "
+                    "Try a Rescaling scaler, or mse"
+                )
+        return rows
+
+    def _checked_targets(self, y: Any, rows: Any, where: str) -> Any:
+        return self._checked_rows(y, where)
 
     # Use -----------------------------------------------------------------------------------------
 
     @property
     def _endpoints(self):
-        """What the model answers: name to function from a tensor to a dict of named outputs.
+        """Functions from a tensor of rows to a dict of named outputs, by name.
 
         The methods below stream them over batches, and an export serves them under these names.
         Each treats its rows one by one, without randomness.
@@ -139,52 +178,74 @@ class Autoencoder(CheckedModel):
     def _errors(self, x):
         return ops.square(ops.subtract(*self._scaled_pair(x, None, self(x))))
 
-    def encode(self, x, **kwargs):
+    def encode(self, x: Any, *, batch_size: int = 256, verbose: int | str = 0) -> np.ndarray:
         """Codings of rows.
 
         Args:
             x: Rows in the user's units, shape (rows, *row_shape), or a dataset of batches.
-            **kwargs: `batch_size` and `verbose`, as in `Streams.run`.
+            batch_size: Rows a step.
+            verbose: 1, or "auto", for a progress bar.
 
         Returns:
             float32 array of shape (rows, codings).
         """
-        return self._answer("encode", x, **kwargs)
+        return self._endpoint("encode", x, batch_size, verbose)
 
-    def reconstruct(self, x, **kwargs):
-        """Reconstructions of rows, in the user's units; arguments and shape as in `predict`."""
-        return self._streams.run("predict", self.__call__, self._checked_rows(x, "x"), **kwargs)
+    def reconstruct(self, x: Any, *, batch_size: int = 256, verbose: int | str = 0) -> np.ndarray:
+        """Reconstructions of rows.
 
-    def decode(self, codings, **kwargs):
+        Args:
+            x: Rows in the user's units, shape (rows, *row_shape), or a dataset of batches.
+            batch_size: Rows a step.
+            verbose: 1, or "auto", for a progress bar.
+
+        Returns:
+            float32 array of shape (rows, *row_shape), in the user's units.
+        """
+        rows = self._checked_rows(x, "x")
+        options = {"batch_size": batch_size, "verbose": verbose}
+        return self._streams.run("predict", self.__call__, rows, **options)
+
+    def decode(self, codings: Any, *, batch_size: int = 256, verbose: int | str = 0) -> np.ndarray:
         """Rows in the user's units from codings.
 
         Args:
             codings: Array of shape (rows, codings).
-            **kwargs: `batch_size` and `verbose`, as in `Streams.run`.
+            batch_size: Rows a step.
+            verbose: 1, or "auto", for a progress bar.
 
         Returns:
             float32 array of shape (rows, *row_shape).
         """
         codings = as_rows(codings, self.decoder.input_shape[1:], where="codings")
-        return self._streams.run("decode", self._reconstruction_of, codings, **kwargs)
+        options = {"batch_size": batch_size, "verbose": verbose}
+        return self._streams.run("decode", self._reconstruction_of, codings, **options)
 
     def _reconstruction_of(self, codings):
         """Rows in the user's units from a tensor of codings, for compiled functions."""
         return unscale(self.scaler, self.decoder(codings))
 
     @property
-    def prior(self):
+    def prior(self) -> Prior | None:
         """The `Prior` of the codings, or None where they have none."""
         priors = [layer.prior for layer in autoencoder_layers(self.encoder, self.decoder)]
         return next((prior for prior in reversed(priors) if prior is not None), None)
 
-    def generate(self, n, seed=None, **kwargs):
+    def generate(
+        self,
+        n: int,
+        seed: int | None = None,
+        *,
+        batch_size: int = 256,
+        verbose: int | str = 0,
+    ) -> np.ndarray:
         """New rows, decoded from draws of the prior of the codings.
 
         Args:
             n: How many, at least 1.
             seed: Integer, or None for a random one; the same seed gives the same rows.
-            **kwargs: `batch_size` and `verbose`, as in `Streams.run`.
+            batch_size: Rows a step.
+            verbose: 1, or "auto", for a progress bar.
 
         Returns:
             float32 array of shape (n, *row_shape), in the user's units.
@@ -195,32 +256,45 @@ class Autoencoder(CheckedModel):
         check_count("n", n)
         if self.prior is None:
             raise ValueError(
-                f"no prior of the codings ({self.name}); expected a variational or an adversarial "
-                "autoencoder to generate rows; try decode for codings of your own"
+                "the model must be a variational or an adversarial autoencoder to generate rows. "
+                f"Received: {self.name}, without a prior of its codings. "
+                "Try decode for codings of your own"
             )
-        return self.decode(self.prior.sample(int(n), seed), **kwargs)
+        codings = self.prior.sample(int(n), seed)
+        return self.decode(codings, batch_size=batch_size, verbose=verbose)
 
-    def reconstruction_error(self, x, per_feature=False, **kwargs):
+    def reconstruction_error(
+        self,
+        x: Any,
+        per_feature: bool = False,
+        *,
+        batch_size: int = 256,
+        verbose: int | str = 0,
+    ) -> np.ndarray:
         """Squared error on the scaled values.
 
         Args:
             x: Rows in the user's units, shape (rows, *row_shape), or a dataset of batches.
-            per_feature: Whether to answer each feature's squared error instead of their mean.
-            **kwargs: `batch_size` and `verbose`, as in `Streams.run`.
+            per_feature: Whether to return each feature's squared error instead of their mean.
+            batch_size: Rows a step.
+            verbose: 1, or "auto", for a progress bar.
 
         Returns:
             float32 array of shape (rows,), or (rows, *row_shape) if `per_feature`.
         """
         if per_feature:
-            return self._streams.run("errors", self._errors, self._checked_rows(x, "x"), **kwargs)
-        return self._answer("reconstruction_error", x, **kwargs)
+            rows = self._checked_rows(x, "x")
+            options = {"batch_size": batch_size, "verbose": verbose}
+            return self._streams.run("errors", self._errors, rows, **options)
+        return self._endpoint("reconstruction_error", x, batch_size, verbose)
 
-    def _answer(self, endpoint, x, **kwargs):
+    def _endpoint(self, name, x, batch_size, verbose):
         rows = self._checked_rows(x, "x")
-        (output,) = self._streams.run(endpoint, self._endpoints[endpoint], rows, **kwargs).values()
+        options = {"batch_size": batch_size, "verbose": verbose}
+        (output,) = self._streams.run(name, self._endpoints[name], rows, **options).values()
         return output
 
-    def _use_calibration(self, calibration=None):
+    def _use_calibration(self, calibration: AnomalyCalibration | None = None) -> None:
         """Takes over what an `AnomalyCalibration` knows of normal rows; None forgets it."""
         state = {}
         if calibration is not None:
@@ -228,7 +302,7 @@ class Autoencoder(CheckedModel):
         self.anomaly.load_own_variables(state)
         self._streams.forget("anomaly_score")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The three parts, the column names and the loss."""
         parts = {"encoder": self.encoder, "decoder": self.decoder, "scaler": self.scaler}
         config = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
@@ -237,7 +311,9 @@ class Autoencoder(CheckedModel):
         return {"name": self.name, "columns": columns, "loss": loss, **config}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> "Autoencoder":
         """Makes the model that `get_config` described."""
         parts = {
             name: keras.saving.deserialize_keras_object(config[name], custom_objects)

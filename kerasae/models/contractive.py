@@ -1,10 +1,13 @@
 """An autoencoder with a penalty on its encoder's Jacobian."""
 
+from collections.abc import Sequence
+from typing import Any, Unpack
+
 import keras
 
 from kerasae.layers.contraction import ContractivePenalty
 from kerasae.layers.scaling import scale
-from kerasae.models.autoencoder import Autoencoder
+from kerasae.models.autoencoder import Autoencoder, ModelOptions
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -16,10 +19,12 @@ class ContractiveAutoencoder(Autoencoder):
     Args:
         encoder: As in `Autoencoder`, of dense or convolutional layers.
         decoder: As in `Autoencoder`.
-        *args: Other arguments of `Autoencoder`.
+        scaler: As in `Autoencoder`.
+        columns: As in `Autoencoder`.
+        loss: As in `Autoencoder`.
         beta: Weight of the penalty, at least 0.
         seed: Integer, or None for a random one, of the estimator for convolutional encoders.
-        **kwargs: Other arguments of `Autoencoder`.
+        **kwargs: Name and other arguments of `keras.Model`.
 
     Raises:
         ValueError: `beta` is negative, or the Jacobian of a layer is not known.
@@ -34,18 +39,29 @@ class ContractiveAutoencoder(Autoencoder):
         0.5
     """
 
-    def __init__(self, encoder, decoder, *args, beta=0.001, seed=None, **kwargs):
+    def __init__(
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        scaler: keras.layers.Layer | None = None,
+        columns: Sequence[str] | None = None,
+        loss: str | keras.losses.Loss = "mse",
+        *,
+        beta: float = 0.001,
+        seed: int | None = None,
+        **kwargs: Unpack[ModelOptions],
+    ) -> None:
         # Before the model is built, which ends the making of parts.
         self.contraction = ContractivePenalty(beta, seed, name="contraction")
         self.contraction.check(encoder.layers)
-        super().__init__(encoder, decoder, *args, **kwargs)
+        super().__init__(encoder, decoder, scaler, columns, loss, **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss of `Autoencoder` and the penalty, on the clean rows."""
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
         return loss + self.contraction.weighted_norm(self.encoder.layers, scale(self.scaler, x))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The parts, the weight of the penalty and its seed."""
         penalty = self.contraction.get_config()
         return {**super().get_config(), "beta": penalty["beta"], "seed": penalty["seed"]}

@@ -1,6 +1,8 @@
 """Functions of a model's tensors over rows of any number."""
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,16 +19,25 @@ class Streams:
         model: The model whose weights the functions use.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: Any) -> None:
         self._model = model
         self._compiled = {}
 
-    def forget(self, *names):
+    def forget(self, *names: str) -> None:
         """Drops compiled functions whose constants have changed, all of them without a name."""
         for name in names or tuple(self._compiled):
             self._compiled.pop(name, None)
 
-    def run(self, name, function, x, *, batch_size=256, verbose=0, seed=None):
+    def run(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        x: Any,
+        *,
+        batch_size: int = 256,
+        verbose: int | str = 0,
+        seed: int | None = None,
+    ) -> Any:
         """Applies a function to rows.
 
         Args:
@@ -39,7 +50,7 @@ class Streams:
                 there as its second argument.
 
         Returns:
-            What the function answers, as NumPy arrays over all rows.
+            The outputs of the function, as NumPy arrays over all rows.
 
         Raises:
             ValueError: `batch_size` is not a whole number of at least 1, or weights are not finite.
@@ -70,19 +81,19 @@ def _not_of_retracing(record):
 class RowFunction(keras.Model):
     """A function as a model of its own, so that `predict` compiles it on any backend."""
 
-    def __init__(self, model, function, seed=None):
+    def __init__(self, model: Any, function: Callable[..., Any], seed: int | None = None) -> None:
         super().__init__(dtype="float32")
         self.model = model
         self.function = function
         self.seed_generator = None if seed is None else keras.random.SeedGenerator(seed)
         self.built = True
 
-    def start_from(self, seed):
+    def start_from(self, seed: int) -> None:
         """Draws what a new model with that seed would draw."""
         self.seed_generator.state.assign(keras.random.SeedGenerator(seed).state)
 
-    def over_rows(self, x, batch_size, verbose):
-        """What `predict` answers, in arrays that are made once and filled.
+    def over_rows(self, x: np.ndarray, batch_size: int, verbose: int | str) -> Any:
+        """The outputs, as of `predict`, in arrays that are made once and filled.
 
         Keras's own keeps all batches until it joins them, and compiles anew for a short last one.
         Here the last one reaches back instead, for as many rows as the others have.
@@ -93,12 +104,12 @@ class RowFunction(keras.Model):
             len(starts), verbose=1 if verbose == "auto" else verbose, unit_name="step"
         )
         for start in starts:
-            answer = self.predict_on_batch(x[start : start + size])
+            output = self.predict_on_batch(x[start : start + size])
             if not start:
                 whole = keras.tree.map_structure(
-                    lambda part: np.empty((len(x), *part.shape[1:]), part.dtype), answer
+                    lambda part: np.empty((len(x), *part.shape[1:]), part.dtype), output
                 )
-            for rows, part in zip(*map(keras.tree.flatten, (whole, answer)), strict=True):
+            for rows, part in zip(*map(keras.tree.flatten, (whole, output)), strict=True):
                 rows[start : start + size] = part
             progress.add(1)
         return whole

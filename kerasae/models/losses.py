@@ -1,18 +1,26 @@
 """Likelihoods as losses, in nats a row."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 
 class Likelihood(keras.losses.Loss):
-    """Negative log-likelihood, summed over the features and averaged over the rows."""
+    """Negative log-likelihood, summed over the features and averaged over the rows.
 
-    def __init__(self, name, **kwargs):
-        super().__init__(name=name, reduction="sum_over_batch_size", **kwargs)
+    A subclass has `terms`, the term of each feature.
+    """
 
-    def call(self, y_true, y_pred):
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name, reduction="sum_over_batch_size")
+
+    def terms(self, y_true: Any, y_pred: Any) -> Any:
+        """The term of each feature, the shape of the inputs."""
+        raise NotImplementedError
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         terms = self.terms(ops.cast(y_true, "float32"), ops.cast(y_pred, "float32"))
         return ops.sum(terms, axis=tuple(range(1, len(terms.shape))))
 
@@ -36,17 +44,17 @@ class BernoulliLikelihood(Likelihood):
         1.386
     """
 
-    def __init__(self, name="bernoulli_crossentropy"):
+    def __init__(self, name: str = "bernoulli_crossentropy") -> None:
         super().__init__(name)
 
-    def terms(self, y_true, y_pred):
+    def terms(self, y_true: Any, y_pred: Any) -> Any:
         """The term of each feature, the shape of the inputs."""
         # A clip to the margin would have no gradient where the answer is certain and wrong; this
         # one only undoes the rounding of a value that went through the scaler and back.
         p = 1e-7 + (1 - 2e-7) * ops.clip(y_pred, 0, 1)
         return -(y_true * ops.log(p) + (1 - y_true) * ops.log1p(-p))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {"name": self.name}
 
@@ -75,17 +83,17 @@ class GaussianLikelihood(Likelihood):
         1.838
     """
 
-    def __init__(self, stddev, name="gaussian_likelihood"):
+    def __init__(self, stddev: float, name: str = "gaussian_likelihood") -> None:
         if not 0 < stddev < math.inf:
             raise ValueError(f"stddev must be finite and above 0. Received: stddev={stddev}")
         super().__init__(name)
         self.stddev = stddev
 
-    def terms(self, y_true, y_pred):
+    def terms(self, y_true: Any, y_pred: Any) -> Any:
         """The term of each feature, the shape of the inputs."""
         constant = 0.5 * math.log(2 * math.pi * self.stddev**2)
         return 0.5 * ops.square((y_true - y_pred) / self.stddev) + constant
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {"name": self.name, "stddev": self.stddev}

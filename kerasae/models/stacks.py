@@ -1,6 +1,8 @@
 """Encoder and decoder stacks: dense for rows of columns, convolutional for images."""
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 
@@ -8,18 +10,18 @@ from kerasae.layers.tied import TiedDense
 
 
 def dense_stack(
-    input_shape,
-    hidden_units,
+    input_shape: Sequence[int],
+    hidden_units: Sequence[int],
     *,
-    activation="tanh",
-    output_activation="linear",
-    codings_activation=None,
-    corruption=None,
-    codings=None,
-    bottleneck=None,
-    gate=None,
-    tied=False,
-):
+    activation: str | Callable[..., Any] = "tanh",
+    output_activation: str | Callable[..., Any] = "linear",
+    codings_activation: str | Callable[..., Any] | None = None,
+    corruption: keras.layers.Layer | None = None,
+    codings: keras.layers.Layer | None = None,
+    bottleneck: keras.layers.Layer | None = None,
+    gate: keras.layers.Layer | None = None,
+    tied: bool = False,
+) -> tuple[keras.Sequential, keras.Sequential]:
     """Dense layers that lead to the codings, and their mirror image.
 
     Args:
@@ -43,12 +45,12 @@ def dense_stack(
     """
     if len(input_shape) != 1:
         raise ValueError(
-            "A dense stack takes rows of columns; flatten images first. "
-            f"Received: input_shape={input_shape}"
+            "input_shape must be (columns,) for a dense stack. "
+            f"Received: input_shape={input_shape}. Try flattening the images"
         )
     if tied and codings is not None:
         raise ValueError(
-            f"Only dense codings can be tied. Received: tied=True, codings={codings.name}"
+            f"codings must be dense to be tied. Received: tied=True, codings={codings.name}"
         )
     *widths, last = hidden_units
     depth = len(widths)
@@ -79,20 +81,20 @@ def dense_stack(
 
 
 def conv_stack(
-    input_shape,
-    hidden_units,
+    input_shape: Sequence[int],
+    hidden_units: Sequence[int],
     *,
-    activation="tanh",
-    output_activation="linear",
-    codings_activation=None,
-    corruption=None,
-    codings=None,
-    bottleneck=None,
-    gate=None,
-    kernel_size=3,
-    strides=2,
-    maps=False,
-):
+    activation: str | Callable[..., Any] = "tanh",
+    output_activation: str | Callable[..., Any] = "linear",
+    codings_activation: str | Callable[..., Any] | None = None,
+    corruption: keras.layers.Layer | None = None,
+    codings: keras.layers.Layer | None = None,
+    bottleneck: keras.layers.Layer | None = None,
+    gate: keras.layers.Layer | None = None,
+    kernel_size: int = 3,
+    strides: int = 2,
+    maps: bool = False,
+) -> tuple[keras.Sequential, keras.Sequential]:
     """Convolutions that lead to the codings, and transposed ones that lead back.
 
     Each convolution divides height and width by `strides`, where Masci et al. pool. The codings are
@@ -126,7 +128,7 @@ def conv_stack(
     """
     if maps and codings is not None:
         raise ValueError(
-            "With maps the codings are convolutions; expected none or maps=False. "
+            "codings must be None where they are feature maps. "
             f"Received: codings={codings.name}, maps=True"
         )
     filters = tuple(hidden_units) if maps else tuple(hidden_units)[:-1]
@@ -176,21 +178,21 @@ def _small_maps(input_shape, hidden_units, filters, strides):
     """Height and width after the convolutions, or an error where the strides do not fit."""
     if len(input_shape) != 3:
         raise ValueError(
-            "A convolutional stack takes images, (height, width, channels). "
+            "input_shape must be (height, width, channels) for a convolutional stack. "
             f"Received: input_shape={input_shape}"
         )
     if not filters:
         raise ValueError(
-            "A convolutional stack needs the filters of a convolution before the number of "
-            f"codings, (16, 32, 10). Received: hidden_units={tuple(hidden_units)}"
+            "hidden_units must hold the filters of a convolution before the number of codings. "
+            f"Received: hidden_units={tuple(hidden_units)}. Try (16, 32, 10)"
         )
     by = strides ** len(filters)
     wrong = [size for size in input_shape[:2] if size % by]
     if wrong:
         fitting = tuple(max(1, round(size / by)) * by for size in input_shape[:2])
         raise ValueError(
-            f"{len(filters)} convolutions with strides {strides} divide height and width by {by}; "
-            f"pad or crop to {fitting}, or use fewer convolutions. "
-            f"Received: input_shape={input_shape}"
+            f"height and width must be divisible by {by}, for {len(filters)} convolutions with "
+            f"strides {strides}. Received: input_shape={input_shape}. "
+            f"Try padding or cropping to {fitting}, or fewer convolutions"
         )
     return tuple(size // by for size in input_shape[:2])

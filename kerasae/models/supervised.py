@@ -1,6 +1,7 @@
 """A supervised start: a network for labels that begins as the encoder of an autoencoder."""
 
-import functools
+from collections.abc import Sequence
+from typing import Any, Unpack
 
 import keras
 import numpy as np
@@ -8,10 +9,18 @@ from keras import ops
 
 from kerasae.layers.base import AutoencoderLayer, is_identity_at_inference
 from kerasae.layers.scaling import check_scaler, scale
-from kerasae.validation import as_rows, is_array
+from kerasae.models.autoencoder import Autoencoder, ModelOptions
+from kerasae.models.row_model import CompileOptions, RowModel
+from kerasae.validation import is_array
 
 
-def supervised_from(model, head, *, freeze=False, name="supervised_model"):
+def supervised_from(
+    model: Autoencoder,
+    head: keras.layers.Layer | Sequence[keras.layers.Layer],
+    *,
+    freeze: bool = False,
+    name: str = "supervised_model",
+) -> "SupervisedModel":
     """Makes a network that predicts from raw rows, with a trained encoder as its first layers.
 
     Rows without labels teach the autoencoder what rows look like, so that fewer labels are enough.
@@ -50,13 +59,14 @@ def supervised_from(model, head, *, freeze=False, name="supervised_model"):
 
 
 @keras.saving.register_keras_serializable("kerasae")
-class SupervisedModel(keras.Model):
+class SupervisedModel(RowModel):
     r"""Predicts from raw rows by a scaler, an encoder and a head; see `supervised_from`.
 
     $$\hat y = \mathrm{head}(f(s(x)))$$
 
-    `fit`, `evaluate` and `predict` check rows in memory as an `Autoencoder` does; datasets pass
-    unchecked. The encoder always acts as at inference, the head follows the mode.
+    `fit`, `evaluate` and `predict` check rows in memory and run as those of an `Autoencoder`;
+    datasets pass unchecked. `fit` needs labels. The encoder always acts as at inference, the head
+    follows the mode.
 
     Args:
         scaler: As in `Autoencoder`, or None.
@@ -79,9 +89,16 @@ class SupervisedModel(keras.Model):
         >>> history = network.fit(np.eye(8), np.arange(8.0), verbose=0)
     """
 
-    def __init__(self, scaler, encoder, head, columns=None, freeze=False, **kwargs):
-        # float32 under every dtype policy; the layers inside follow the policy themselves.
-        super().__init__(**{**kwargs, "dtype": "float32"})
+    def __init__(
+        self,
+        scaler: keras.layers.Layer | None,
+        encoder: keras.Model,
+        head: keras.layers.Layer | Sequence[keras.layers.Layer],
+        columns: Sequence[str] | None = None,
+        freeze: bool = False,
+        **kwargs: Unpack[ModelOptions],
+    ) -> None:
+        super().__init__(**kwargs)
         check_scaler(scaler, encoder.input_shape[1:])
         self.scaler = scaler
         self.encoder = encoder
@@ -92,8 +109,26 @@ class SupervisedModel(keras.Model):
         # Keras exports only what was called once.
         self(keras.KerasTensor((None, *self.row_shape)))
 
+    def compile(
+        self,
+        optimizer: str | keras.optimizers.Optimizer = "adam",
+        loss: Any = None,
+        *,
+        weighted_metrics: Any = None,
+        **options: Unpack[CompileOptions],
+    ) -> None:
+        """Keras's `compile`; see `RowModel.compile` for the steps of an execution and XLA.
+
+        Args:
+            optimizer: Name or optimizer.
+            loss: Loss between labels and predictions.
+            weighted_metrics: Metrics with sample weights.
+            **options: Other arguments of `RowModel.compile`.
+        """
+        super().compile(optimizer, loss, weighted_metrics=weighted_metrics, **options)
+
     @property
-    def row_shape(self):
+    def row_shape(self) -> tuple[int, ...]:  # type: ignore[override]
         """Shape of one row, without the batch."""
         return tuple(self.encoder.input_shape[1:])
 
@@ -103,54 +138,38 @@ class SupervisedModel(keras.Model):
     def call(self, inputs, training=False):
         if tuple(inputs.shape[1:]) != self.row_shape:
             raise ValueError(
-                f"rows of shape {tuple(inputs.shape[1:])} (the model's input); expected "
-                f"{self.row_shape}"
+                f"inputs must be rows of shape {self.row_shape}. "
+                f"Received: rows of shape {tuple(inputs.shape[1:])}"
             )
         codings = self.encoder(scale(self.scaler, inputs), training=False)
         return self.head(ops.cast(codings, "float32"), training=training)
 
-    @functools.wraps(keras.Model.fit)
-    def fit(self, x=None, y=None, *args, **kwargs):
-        """Keras's `fit`, with the rows checked first."""
-        if isinstance(validation := kwargs.get("validation_data"), tuple):
-            vx, vy, *weights = validation
-            checked = self._checked(vx, vy, "validation_data")
-            kwargs["validation_data"] = (*checked, *weights)
-        return super().fit(*self._checked(x, y), *args, **kwargs)
+    def compute_output_shape(self, input_shape: Sequence[int]) -> tuple[int, ...]:
+        """The shape of the predictions."""
+        return (input_shape[0], *self.head.output_shape[1:])
 
-    @functools.wraps(keras.Model.evaluate)
-    def evaluate(self, x=None, y=None, *args, **kwargs):
-        """Keras's `evaluate`, with the rows checked first."""
-        return super().evaluate(*self._checked(x, y), *args, **kwargs)
-
-    @functools.wraps(keras.Model.predict)
-    def predict(self, x, *args, **kwargs):
-        """Keras's `predict`, with the rows checked first."""
-        return super().predict(self._checked(x)[0], *args, **kwargs)
-
-    def _checked(self, x, y=None, where="x"):
-        if is_array(x):
-            x = as_rows(x, self.row_shape, self.columns, where)
-        if y is not None and is_array(y):
-            self._check_labels(np.asarray(y), len(x))
-        return x, y
+    def _checked_targets(self, y: Any, rows: Any, where: str) -> Any:
+        if y is None or not is_array(y):
+            return y
+        self._check_labels(np.asarray(y), len(rows))
+        return np.asarray(y)
 
     def _check_labels(self, y, rows):
         if len(y) != rows:
-            raise ValueError(f"{len(y)} labels for {rows} rows (y); expected one a row")
+            raise ValueError(f"y must have one label a row. Received: {len(y)} for {rows} rows")
         if y.dtype.kind == "f" and not np.isfinite(y).all():
             raise ValueError(
-                f"{int((~np.isfinite(y)).sum())} NaN or infinite labels (y); expected finite "
-                "numbers; try leaving these rows out"
+                f"y must be finite. Received: {int((~np.isfinite(y)).sum())} NaN or infinite "
+                "labels. Try leaving these rows out"
             )
-        answer = tuple(self.head.output_shape[1:]) if hasattr(self.head, "output_shape") else None
-        if answer is not None and not -1 <= y.ndim - 1 - len(answer) <= 0:
+        output = tuple(self.head.output_shape[1:]) if hasattr(self.head, "output_shape") else None
+        if output is not None and not -1 <= y.ndim - 1 - len(output) <= 0:
             raise ValueError(
-                f"labels of shape {y.shape[1:]} a row (y), but the head answers {answer}; expected "
-                "these to go together; try a head that begins with keras.layers.Flatten()"
+                f"y must go with the head, whose output is {output} a row. Received: labels of "
+                f"shape {y.shape[1:]} a row. Try a head that begins with keras.layers.Flatten()"
             )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The three parts, the column names and whether the encoder is frozen."""
         parts = {"scaler": self.scaler, "encoder": self.encoder, "head": self.head}
         config = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
@@ -159,7 +178,9 @@ class SupervisedModel(keras.Model):
         return {"name": self.name, "columns": columns, "freeze": frozen, **config}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> "SupervisedModel":
         """Makes the model that `get_config` described."""
         parts = {
             name: keras.saving.deserialize_keras_object(config[name], custom_objects)
@@ -178,10 +199,10 @@ def _built_head(head, codings_shape):
     try:
         model = keras.Sequential([keras.Input(codings_shape), *layers], name="head")
     except ValueError as error:
-        hint = "; try a head that begins with keras.layers.Flatten()" * (len(codings_shape) > 1)
+        hint = ". Try a head that begins with keras.layers.Flatten()" * (len(codings_shape) > 1)
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"the head does not take codings of shape {codings_shape} (head): {reason}{hint}"
+            f"head must take codings of shape {codings_shape}. Received: {reason}{hint}"
         ) from error
     return model
 

@@ -1,9 +1,11 @@
-"""What the pictures ask of the arrays they are given."""
+"""Checks of the arrays that are to be drawn."""
+
+from typing import Any
 
 import numpy as np
 
 
-def same_rows(**arrays):
+def same_rows(**arrays: Any) -> list[np.ndarray]:
     """Refuses arrays of rows that do not go together.
 
     Args:
@@ -25,12 +27,12 @@ def same_rows(**arrays):
     ):
         raise ValueError(
             f"{_joined(rows)} must be the same number of rows of the same shape. "
-            f"Received: {_joined(map(str, shapes))}"
+            f"Received: shapes {_joined(map(str, shapes))}"
         )
     return [finite(name, array).reshape(len(array), -1) for name, array in rows.items()]
 
 
-def finite(name, values, ndim=None):
+def finite(name: str, values: Any, ndim: int | None = None) -> np.ndarray:
     """Refuses values that cannot be drawn.
 
     Args:
@@ -53,7 +55,7 @@ def finite(name, values, ndim=None):
     return values
 
 
-def one_a_row(name, values, count):
+def one_a_row(name: str, values: Any, count: int) -> np.ndarray | None:
     """Refuses a list that has not one entry a row.
 
     Args:
@@ -71,10 +73,12 @@ def one_a_row(name, values, count):
         return None
     values = np.asarray(values)
     if values.shape != (count,):
-        raise ValueError(f"{name} must have one entry a row, {count}. Received: {values.shape}")
+        raise ValueError(
+            f"{name} must have one entry a row, {count}. Received: shape={values.shape}"
+        )
     return values
 
 
-def _joined(words):
-    *first, last = words
+def _joined(names):
+    *first, last = names
     return f"{', '.join(first)} and {last}" if first else last

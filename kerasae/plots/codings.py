@@ -1,5 +1,7 @@
 """Pictures of the codings."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib import patheffects
 
@@ -7,13 +9,13 @@ from kerasae.plots.arrays import finite, one_a_row
 from kerasae.plots.colours import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, YELLOW
 from kerasae.plots.figure import Figure
 
-# Five colours twice: the shape tells apart what the colour does not.
+# Seven colours for ten classes: the shape differs where the colour is the same.
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, GREY)
 MARKERS = "osD^vP*X<>"
 MOST_POINTS = 4000
 
 
-def activation_histogram(codings, rho=None):
+def activation_histogram(codings: Any, rho: float | None = None) -> Figure:
     r"""Draws how active the codings are: all activations, and the mean of each coding.
 
     $$\hat\rho_j = \frac{1}{n} \sum_{i=1}^{n} h_{ij}$$
@@ -57,11 +59,11 @@ def activation_histogram(codings, rho=None):
 
 
 def _mark(axes, value, name, **style):
-    # Plus 0: a mean just below 0 is no -0.0000.
+    # Plus 0: a mean just below 0 is written as 0.0000, not as -0.0000.
     axes.axvline(value, lw=2, label=f"{name} = {round(value, 4) + 0:.4f}", **style)
 
 
-def codings_beside_pca(codings, components, labels):
+def codings_beside_pca(codings: Any, components: Any, labels: Any) -> Figure:
     """Draws two codings beside the first two principal components, each class by its name.
 
     Args:
@@ -70,8 +72,8 @@ def codings_beside_pca(codings, components, labels):
         labels: Class of each row, at most ten of them.
 
     Returns:
-        A `matplotlib.figure.Figure` of two scatter plots. Of more than 4,000 rows as many, drawn
-        by a fixed seed, are shown; the name of a class stands at the median of all its rows.
+        A `matplotlib.figure.Figure` of two scatter plots. At most 4,000 rows are shown, drawn by a
+        fixed seed; the name of a class is at the median of all its rows.
 
     Raises:
         ValueError: The shapes do not go together, there are more than ten classes, or values are
@@ -86,7 +88,8 @@ def codings_beside_pca(codings, components, labels):
     shapes = [values.shape for values in pairs.values()]
     if shapes[0] != shapes[1] or shapes[0][1] != 2:
         raise ValueError(
-            f"codings and components must be (rows, 2). Received: {shapes[0]} and {shapes[1]}"
+            "codings and components must be (rows, 2). "
+            f"Received: shapes {shapes[0]} and {shapes[1]}"
         )
     labels = one_a_row("labels", labels, shapes[0][0])
     classes = np.unique(labels)
@@ -106,7 +109,7 @@ def codings_beside_pca(codings, components, labels):
     return figure
 
 
-def codings_beside_prior(codings, drawn, labels):
+def codings_beside_prior(codings: Any, drawn: Any, labels: Any) -> Figure:
     """Draws two codings, each class by its name, beside draws of the prior that they should follow.
 
     Args:
@@ -130,7 +133,8 @@ def codings_beside_prior(codings, drawn, labels):
     codings, drawn = (finite(name, values, ndim=2) for name, values in pair.items())
     if {codings.shape[1], drawn.shape[1]} != {2}:
         raise ValueError(
-            f"codings and drawn must be (rows, 2). Received: {codings.shape} and {drawn.shape}"
+            "codings and drawn must be (rows, 2). "
+            f"Received: shapes {codings.shape} and {drawn.shape}"
         )
     labels = one_a_row("labels", labels, len(codings))
     classes = np.unique(labels)

@@ -1,4 +1,4 @@
-"""Colours that every kind of colour vision tells apart."""
+"""Colours that differ for every kind of colour vision."""
 
 # Okabe and Ito (2008), Color universal design.
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"

@@ -1,5 +1,7 @@
 """Pictures of reconstruction errors."""
 
+from typing import Any
+
 import numpy as np
 
 from kerasae.plots.arrays import finite, one_a_row, same_rows
@@ -7,12 +9,17 @@ from kerasae.plots.colours import BLUE, DIVERGING, GREY, ORANGE, SKY
 from kerasae.plots.figure import Figure
 from kerasae.plots.images import check_image_shape, draw_image
 
-# From here on equal bins would leave the bulk of the rows in one or two of them.
+# Largest error over median from which equal bins would hold most rows in one or two of them.
 SKEWED = 30
 ERROR = "reconstruction error (mean squared, scaled values)"
 
 
-def error_histogram(errors, threshold=None, is_anomaly=None, quantity=ERROR):
+def error_histogram(
+    errors: Any,
+    threshold: float | None = None,
+    is_anomaly: Any = None,
+    quantity: str = ERROR,
+) -> Figure:
     """Draws how the reconstruction errors of rows are spread, on a logarithmic count.
 
     Args:
@@ -37,7 +44,7 @@ def error_histogram(errors, threshold=None, is_anomaly=None, quantity=ERROR):
     """
     errors = finite("errors", errors, ndim=1)
     if errors.min() < 0:
-        raise ValueError(f"errors must be at least 0. Received: {errors.min():g}")
+        raise ValueError(f"errors must be at least 0. Received: an error of {errors.min():g}")
     is_anomaly = one_a_row("is_anomaly", is_anomaly, len(errors))
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
@@ -62,7 +69,7 @@ def error_histogram(errors, threshold=None, is_anomaly=None, quantity=ERROR):
 
 
 def _groups(errors, is_anomaly):
-    """Errors and style of what is drawn apart, by its name."""
+    """Errors and style of each group of rows, by its name."""
     plain = {"color": SKY}
     if is_anomaly is None:
         return {"rows": (errors, plain)}
@@ -87,7 +94,15 @@ def _bins(axes, errors):
     return np.linspace(low, high if high > low else low + 1, edges)
 
 
-def worst_rows(originals, reconstructed, errors, count=5, image_shape=None, *, numbers=None):
+def worst_rows(
+    originals: Any,
+    reconstructed: Any,
+    errors: Any,
+    count: int = 5,
+    image_shape: tuple[int, int] | None = None,
+    *,
+    numbers: Any = None,
+) -> Figure:
     """Draws the rows that are reconstructed worst, and where they differ.
 
     Args:
@@ -142,7 +157,7 @@ def _worst_images(originals, reconstructed, titles, image_shape):
         grid[0, i].set_title(title.replace(", ", "\n"), fontsize=10)
     for line, name in zip(grid, ("original", "reconstruction", "difference"), strict=True):
         line[0].set_ylabel(name)
-    # Room is taken from all the axes alike, so that the images stay under one another.
+    # All axes shrink alike for the colour bar, so that the images stay under one another.
     place = {"ax": list(grid.ravel()), "anchor": (0, 0.02), "shrink": 0.28, "aspect": 10}
     figure.colorbar(image, label="reconstruction\nless original", fraction=0.05, pad=0.01, **place)
     return figure

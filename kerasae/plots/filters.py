@@ -1,6 +1,7 @@
 """Weights drawn as images."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from kerasae.plots.figure import Figure
 from kerasae.plots.images import check_image_shape, draw_image
 
 
-def filters(weights, image_shape, count=25):
+def filters(weights: Any, image_shape: tuple[int, int], count: int = 25) -> Figure:
     """Draws what each coding adds to a reconstruction, the strongest first.
 
     Args:

@@ -1,4 +1,7 @@
-"""Rows beside what a model makes of them."""
+"""Rows beside their reconstructions."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +17,12 @@ STYLES = {
 }
 
 
-def reconstructions(originals, reconstructed, image_shape=None, titles=None):
+def reconstructions(
+    originals: Any,
+    reconstructed: Any,
+    image_shape: tuple[int, int] | None = None,
+    titles: Sequence[str] | None = None,
+) -> Figure:
     """Draws rows over their reconstructions.
 
     Args:
@@ -22,7 +30,7 @@ def reconstructions(originals, reconstructed, image_shape=None, titles=None):
         reconstructed: Their reconstructions, same shape and units.
         image_shape: (height, width) of the image that a row holds; None draws a row as a curve over
             its columns.
-        titles: One text a row to stand over it, or None.
+        titles: One text a row, drawn over it, or None.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -40,17 +48,23 @@ def reconstructions(originals, reconstructed, image_shape=None, titles=None):
     return _draw({"original": originals, "reconstruction": reconstructed}, image_shape, titles)
 
 
-def corrupted_triples(originals, corrupted, reconstructed, image_shape=None, titles=None):
-    """Draws rows, what a corruption made of them, and what a model made of that.
+def corrupted_triples(
+    originals: Any,
+    corrupted: Any,
+    reconstructed: Any,
+    image_shape: tuple[int, int] | None = None,
+    titles: Sequence[str] | None = None,
+) -> Figure:
+    """Draws rows, the same with a corruption, and the reconstructions of the corrupted.
 
     Args:
         originals: Clean rows, shape (rows, columns), any units; ten at most are legible.
-        corrupted: The same rows with noise. As images they are drawn on the scale of the originals:
-            what lies outside looks like their darkest or lightest value.
+        corrupted: The same rows with noise. As images they are drawn on the scale of the originals,
+            where a value outside looks like their darkest or lightest.
         reconstructed: Reconstructions of the corrupted rows, same shape and units.
         image_shape: (height, width) of the image that a row holds; None draws a row as a curve over
             its columns.
-        titles: One text a row to stand over it, or None.
+        titles: One text a row, drawn over it, or None.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -71,7 +85,7 @@ def corrupted_triples(originals, corrupted, reconstructed, image_shape=None, tit
     return _draw(kinds, image_shape, titles)
 
 
-def images(rows, image_shape, across=10):
+def images(rows: Any, image_shape: tuple[int, int], across: int = 10) -> Figure:
     """Draws rows as images, line by line.
 
     Args:
@@ -83,12 +97,15 @@ def images(rows, image_shape, across=10):
         A `matplotlib.figure.Figure`; all images share one scale.
 
     Raises:
-        ValueError: The rows do not fill the images, there are none, or values are not finite.
+        ValueError: The rows do not fill the images, there are none, values are not finite, or
+            `across` is below 1.
 
     Example:
         >>> len(images(np.zeros((12, 64)), (8, 8)).axes)
         12
     """
+    if across < 1:
+        raise ValueError(f"across must be at least 1. Received: across={across}")
     (rows,) = same_rows(rows=rows)
     check_image_shape(image_shape, rows.shape[1])
     down = -(-len(rows) // across)

@@ -1,5 +1,8 @@
 """The leaderboard of a sweep."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from matplotlib import patheffects
 
@@ -10,13 +13,18 @@ from kerasae.plots.figure import Figure
 STYLES = ((ORANGE, "D", "--"), (GREEN, "s", ":"), (PURPLE, "^", "-."), (YELLOW, "v", "-"))
 
 
-def leaderboard(names, mse, references=None, spread=None):
+def leaderboard(
+    names: Sequence[Any],
+    mse: Any,
+    references: Mapping[str, Any] | None = None,
+    spread: Any = None,
+) -> Figure:
     """Draws the models of a sweep by their mean squared error, the best on top.
 
     Args:
-        names: What each model is called.
+        names: Name of each model.
         mse: Mean squared error of each, on the scaled values.
-        references: Up to four figures to compare with, by name: one number is drawn as a line, one
+        references: Up to four errors to compare with, by name: one number is drawn as a line, one
             number a model (None or NaN where it has none) as marks.
         spread: Half-width of each model's error bar, its standard deviation over seeds for example,
             or None.
@@ -38,7 +46,7 @@ def leaderboard(names, mse, references=None, spread=None):
     spread = one_a_row("spread", spread, len(mse))
     references = references or {}
     if len(references) > len(STYLES):
-        raise ValueError(f"references must be at most four. Received: {len(references)}")
+        raise ValueError(f"references must be at most four. Received: {len(references)} references")
     order = np.argsort(mse, kind="stable")
     places = np.arange(len(mse))
     figure = Figure(figsize=(8, 1.4 + 0.45 * len(mse)), layout="constrained")

@@ -1,12 +1,14 @@
 """Pictures of a training run."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from kerasae.plots.colours import BLUE, ORANGE
 from kerasae.plots.figure import Figure
 
 
-def loss_curve(history):
+def loss_curve(history: Mapping[str, Sequence[float]]) -> Figure:
     """Draws the reconstruction error over the epochs, training beside validation.
 
     Args:

@@ -4,8 +4,7 @@ try:
     from kerasae.serving.server import Server
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        f"no module {error.name} (kerasae.serving); expected the extra serve; "
-        "try pip install 'kerasae[serve]'",
+        f"{error.name} must be installed for kerasae.serving. Try pip install 'kerasae[serve]'",
         name=error.name,
     ) from error
 

@@ -6,12 +6,14 @@ import logging
 import threading
 import time
 import typing
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
 import numpy as np
 
 from kerasae.serving.requests import RefusedError
 
+Arrays = dict[str, np.ndarray]
 log = logging.getLogger("kerasae.serving")
 
 
@@ -20,7 +22,7 @@ class Waiting(typing.NamedTuple):
 
     signature: str
     key: object
-    inputs: dict
+    inputs: Mapping[str, np.ndarray]
     rows: int
     future: Future
     arrived: float
@@ -31,7 +33,7 @@ class Batcher:
     """Runs requests in one thread, those of the same signature and row shape together.
 
     Args:
-        run: Function of a signature's name and a dict of arrays; answers a dict of arrays.
+        run: Function of a signature's name and a dict of arrays that returns a dict of arrays.
         queue: Requests that may wait; further ones are refused.
         batch_rows: Rows that run together at most; a larger request runs alone.
         batch_wait: Seconds that a request waits for others.
@@ -44,7 +46,13 @@ class Batcher:
         >>> batcher.close()
     """
 
-    def __init__(self, run, queue=256, batch_rows=128, batch_wait=0.002):
+    def __init__(
+        self,
+        run: Callable[[str, Mapping[str, np.ndarray]], Arrays],
+        queue: int = 256,
+        batch_rows: int = 128,
+        batch_wait: float = 0.002,
+    ) -> None:
         self.run = run
         self.queue = queue
         self.batch_rows = batch_rows
@@ -55,14 +63,16 @@ class Batcher:
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
         self._thread.start()
 
-    def submit(self, signature, inputs, batched, seconds):
+    def submit(
+        self, signature: str, inputs: Mapping[str, np.ndarray], batched: bool, seconds: float
+    ) -> "Future[Arrays]":
         """Queues a request.
 
         Args:
             signature: Name of the signature.
             inputs: Arrays by name.
             batched: Whether the inputs' leading dimension counts rows that may run with others.
-            seconds: How long the answer is of use.
+            seconds: Time after which the outputs are of no use.
 
         Returns:
             A `concurrent.futures.Future` of the outputs, arrays by name.
@@ -88,13 +98,13 @@ class Batcher:
             self._changed.notify()
         return one.future
 
-    def close(self):
+    def close(self) -> None:
         """Lets the queued requests end, then ends the thread; returns at once."""
         with self._changed:
             self._closed = True
             self._changed.notify()
 
-    def join(self, seconds=None):
+    def join(self, seconds: float | None = None) -> None:
         """Waits for the thread of a closed batcher."""
         self._thread.join(seconds)
 
@@ -104,8 +114,8 @@ class Batcher:
             late = [one for one in live if one.expires < time.monotonic()]
             for one in late:
                 one.future.set_exception(RefusedError("DEADLINE_EXCEEDED", "waited too long"))
-            self._answer([one for one in live if one not in late])
-            # Nothing of a request outlives its answer while the thread waits.
+            self._run([one for one in live if one not in late])
+            # Nothing of a request outlives its response while the thread waits.
             del batch, live, late
 
     def _next(self):
@@ -117,26 +127,26 @@ class Batcher:
                 self._changed.wait()
             batch = [self._waiting.popleft()]
             until = batch[0].arrived + self.batch_wait
-            room = self.batch_rows - batch[0].rows
+            free = self.batch_rows - batch[0].rows
             while True:
-                room = self._take(batch, room)
-                left = until - time.monotonic()
-                if room <= 0 or left <= 0 or self._closed:
+                free = self._take(batch, free)
+                seconds = until - time.monotonic()
+                if free <= 0 or seconds <= 0 or self._closed:
                     return batch
-                self._changed.wait(left)
+                self._changed.wait(seconds)
 
-    def _take(self, batch, room):
-        """Moves the waiting requests that fit into the batch; answers the room that is left."""
-        for one in list(self._waiting) if room > 0 else ():
+    def _take(self, batch, free):
+        """Moves the waiting requests that fit into the batch; returns the rows that are free."""
+        for one in list(self._waiting) if free > 0 else ():
             if one.key == batch[0].key:
-                if one.rows > room:
+                if one.rows > free:
                     return 0
                 self._waiting.remove(one)
                 batch.append(one)
-                room -= one.rows
-        return room
+                free -= one.rows
+        return free
 
-    def _answer(self, batch):
+    def _run(self, batch):
         if len(batch) > 1 and self._together(batch):
             return
         for one in batch:

@@ -1,6 +1,7 @@
 """TF Serving's messages: tensors, the status of versions, the signatures of a model."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -8,6 +9,8 @@ from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
 from kerasae.serving.requests import invalid
+from kerasae.serving.saved_model import Bundle
+from kerasae.serving.store import State
 
 # How TF Serving prints its messages as JSON.
 AS_TF_SERVING = {
@@ -27,13 +30,13 @@ FIELDS = {
 }
 
 
-def read_tensor(message, name, max_bytes):
+def read_tensor(message: TensorProto, name: str, max_bytes: int) -> np.ndarray:
     """The array of a tensor message.
 
     Args:
         message: A `TensorProto`.
         name: Name of the input, for errors.
-        max_bytes: Bytes that the array may have: a message of one value can stand for many.
+        max_bytes: Bytes that the array may have: a message of one value can mean a large array.
 
     Returns:
         A NumPy array.
@@ -45,15 +48,15 @@ def read_tensor(message, name, max_bytes):
         dtype = np.dtype(tf.as_dtype(message.dtype).as_numpy_dtype)
         shape = [dim.size for dim in message.tensor_shape.dim]
         if message.tensor_shape.unknown_rank or min(shape, default=0) < 0:
-            raise ValueError("its shape is not told")
+            raise ValueError("a tensor of unknown shape")
         if math.prod(shape) * dtype.itemsize > max_bytes:
-            raise ValueError(f"its shape {shape} has over {max_bytes} bytes, the limit")
+            raise ValueError(f"shape {shape}, of over {max_bytes} bytes, the limit")
         return tf.make_ndarray(message)
     except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise invalid(f"input '{name}' is no tensor: {error}") from None
+        raise invalid(f"input '{name}' must be a tensor. Received: {error}") from None
 
 
-def write_tensor(array):
+def write_tensor(array: np.ndarray) -> TensorProto:
     """The tensor message of an array."""
     field = FIELDS.get(array.dtype.name)
     if field is None:
@@ -64,19 +67,19 @@ def write_tensor(array):
     return message
 
 
-def model_spec(name, number, signature=""):
+def model_spec(name: str, number: int, signature: str = "") -> model_pb2.ModelSpec:
     """The message that names a version and signature."""
     spec = model_pb2.ModelSpec(name=name, signature_name=signature)
     spec.version.value = number
     return spec
 
 
-def signature_map(bundle):
+def signature_map(bundle: Bundle) -> get_model_metadata_pb2.SignatureDefMap:
     """The message of the signatures of a SavedModel."""
     return get_model_metadata_pb2.SignatureDefMap(signature_def=bundle.signature_defs)
 
 
-def model_status(states):
+def model_status(states: Mapping[int, State]) -> get_model_status_pb2.GetModelStatusResponse:
     """The message of the states of versions.
 
     Args:
@@ -88,7 +91,7 @@ def model_status(states):
     message = get_model_status_pb2.GetModelStatusResponse()
     for number, state in states.items():
         one = message.model_version_status.add(version=number, state=state.name)
-        # 2 is UNKNOWN: what TensorFlow says of a damaged folder has no one code.
+        # 2 is UNKNOWN: TensorFlow's errors for a damaged folder have several codes.
         one.status.error_code = 2 if state.error else 0
         one.status.error_message = state.error
     return message

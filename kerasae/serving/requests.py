@@ -1,25 +1,30 @@
-"""Requests in TF Serving's words: JSON and arrays, nothing that runs a model."""
+"""Requests as TF Serving takes them: JSON and arrays, nothing that runs a model.
+
+Messages that TF Serving has too are its own; all others say what must be, and what was received.
+"""
 
 import itertools
 import json
 import typing
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-# The types that JSON may bring for an input, by the kind of its NumPy dtype.
+# The types that JSON may hold for an input, by the kind of its NumPy dtype.
 JSON_TYPES = {"f": {int, float}, "i": {int}, "u": {int}, "b": {bool}, "O": {str}}
 MAX_RANK = 32
 
 
 class RefusedError(Exception):
-    """A request that is not answered.
+    """A request that is refused.
 
     Args:
         code: Name of the gRPC status, "INVALID_ARGUMENT" for example.
-        message: What is wrong, for whoever asked.
+        message: What is wrong, for the client.
     """
 
-    def __init__(self, code, message):
+    def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
 
@@ -27,22 +32,22 @@ class RefusedError(Exception):
 class Spec(typing.NamedTuple):
     """One input or output of a signature: shape with None for any size, or None; NumPy dtype."""
 
-    shape: tuple | None
+    shape: tuple[int | None, ...] | None
     dtype: np.dtype
 
-    def __str__(self):
+    def __str__(self) -> str:
         if self.shape is None:
             return f"{self.dtype} of any shape"
         sizes = ["any" if size is None else str(size) for size in self.shape]
         return f"{self.dtype} of shape ({', '.join(sizes)})"
 
 
-def invalid(message):
+def invalid(message: str) -> RefusedError:
     """The refusal of a request that is wrong in itself."""
     return RefusedError("INVALID_ARGUMENT", message)
 
 
-def read_document(content):
+def read_document(content: bytes) -> dict[str, Any]:
     """Reads the body of a predict request.
 
     Args:
@@ -52,7 +57,7 @@ def read_document(content):
         The object as a dict.
 
     Raises:
-        RefusedError: It is not JSON, holds NaN or Infinity, or is no object.
+        RefusedError: It is not JSON, holds NaN or Infinity, or is not an object.
 
     Example:
         >>> read_document(b'{"instances": [[1, 2]]}')
@@ -67,23 +72,28 @@ def read_document(content):
     except (ValueError, RecursionError) as error:
         raise invalid(f"JSON Parse error: {error}") from None
     if not isinstance(document, dict):
-        raise invalid("JSON body is not an object; expected 'instances' or 'inputs' in one")
+        raise invalid(
+            "the JSON body must be an object with 'instances' or 'inputs'. "
+            f"Received: {type(document).__name__}"
+        )
     return document
 
 
-def signature_name(document):
-    """The signature that a document asks for; empty for the default one."""
+def signature_name(document: Mapping[str, Any]) -> str:
+    """The signature that a document names; empty for the default one."""
     name = document.get("signature_name", "")
     if not isinstance(name, str):
         raise invalid("'signature_name' key must be a string value")
     return name
 
 
-def read_arrays(document, specs):
+def read_arrays(
+    document: Mapping[str, Any], specs: Mapping[str, Spec]
+) -> tuple[bool, dict[str, np.ndarray]]:
     """The inputs of a predict request.
 
     Args:
-        document: What `read_document` answered.
+        document: What `read_document` returned.
         specs: A `Spec` by name of the input.
 
     Returns:
@@ -108,7 +118,10 @@ def read_arrays(document, specs):
 
 def _of_instances(instances, specs):
     if not isinstance(instances, list) or not instances:
-        raise invalid("expected 'instances' to be a list of at least one row")
+        raise invalid(
+            "'instances' must be a list of at least one row. "
+            f"Received: {'none' if instances == [] else type(instances).__name__}"
+        )
     objects = [isinstance(instance, dict) for instance in instances]
     if not any(objects):
         return {_only(specs, "instances"): instances}
@@ -132,7 +145,8 @@ def _of_inputs(document, specs):
 def _only(specs, key):
     if len(specs) != 1:
         raise invalid(
-            f"'{key}' is a plain list; expected objects with the keys: {', '.join(sorted(specs))}"
+            f"'{key}' must hold objects with the keys {', '.join(sorted(specs))}. "
+            "Received: a plain list"
         )
     return next(iter(specs))
 
@@ -143,26 +157,29 @@ def _array(value, spec, name):
     while flat and {*map(type, flat)} == {list}:
         sizes = {*map(len, flat)}
         if len(sizes) > 1:
-            raise invalid(f"input '{name}' is ragged: lists of {min(sizes)} and {max(sizes)}")
+            raise invalid(
+                f"input '{name}' must be {spec}. "
+                f"Received: ragged lists of {min(sizes)} and {max(sizes)}"
+            )
         shape.extend(sizes)
         flat = list(itertools.chain.from_iterable(flat))
     if len(shape) > MAX_RANK:
-        raise invalid(f"input '{name}' is nested {len(shape)} deep; expected {spec}")
+        raise invalid(f"input '{name}' must be {spec}. Received: lists nested {len(shape)} deep")
     return _typed(flat, spec, name).reshape(shape)
 
 
 def _typed(flat, spec, name):
     types = JSON_TYPES.get(spec.dtype.kind)
     if types is None:
-        raise invalid(f"input '{name}' is {spec.dtype}, which JSON cannot bring; try gRPC")
+        raise invalid(f"input '{name}' must be {spec}, which JSON cannot hold. Try gRPC")
     if not types.issuperset(map(type, flat)):
         wrong = next(value for value in flat if type(value) not in types)
         kind = "a list among values" if isinstance(wrong, list) else json.dumps(wrong)[:40]
-        raise invalid(f"input '{name}' holds {kind}; expected {spec}")
+        raise invalid(f"input '{name}' must be {spec}. Received: {kind}")
     if spec.dtype.kind == "O":
         return np.array([value.encode("utf-8", "surrogatepass") for value in flat], object)
     if spec.dtype.kind != "b" and flat and not _within(flat, spec.dtype):
-        raise invalid(f"input '{name}' holds values beyond {spec.dtype}; expected {spec}")
+        raise invalid(f"input '{name}' must be {spec}. Received: values beyond {spec.dtype}")
     return np.array(flat, spec.dtype)
 
 
@@ -182,7 +199,7 @@ def _check_names(inputs, specs):
         )
 
 
-def check_arrays(arrays, specs):
+def check_arrays(arrays: Mapping[str, np.ndarray], specs: Mapping[str, Spec]) -> None:
     """Refuses inputs that a signature does not take.
 
     Args:
@@ -201,5 +218,5 @@ def check_arrays(arrays, specs):
         )
         if not fits or array.dtype != spec.dtype:
             raise invalid(
-                f"input '{name}' is {array.dtype} of shape {array.shape}; expected {spec}"
+                f"input '{name}' must be {spec}. Received: {array.dtype} of shape {array.shape}"
             )

@@ -4,6 +4,8 @@ import asyncio
 import json
 import logging
 import re
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from starlette.concurrency import run_in_threadpool
@@ -11,13 +13,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from kerasae.serving import protos
-from kerasae.serving.answers import write_answer
 from kerasae.serving.requests import (
     RefusedError,
     read_arrays,
     read_document,
     signature_name,
 )
+from kerasae.serving.responses import write_response
+from kerasae.serving.store import Store
 
 log = logging.getLogger("kerasae.serving")
 
@@ -27,7 +30,7 @@ MODEL = (
 )
 PREDICT = re.compile(MODEL + "(?i::predict)")
 STATUS = re.compile(MODEL + "(?P<metadata>/metadata)?")
-# Bodies of up to so many times the limit are read to their end before the answer.
+# Bodies of up to this many times the limit are read to their end before the response.
 DRAINED = 4
 CODES = {
     "INVALID_ARGUMENT": 400,
@@ -49,17 +52,22 @@ class Rest:
         deadline: Seconds that a request may take.
     """
 
-    def __init__(self, store, max_body, deadline):
+    def __init__(self, store: Store, max_body: int, deadline: float) -> None:
         self.store = store
         self.max_body = max_body
         self.deadline = deadline
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(
+        self,
+        scope: dict[str, Any],
+        receive: Callable[[], Awaitable[Any]],
+        send: Callable[[Any], Awaitable[None]],
+    ) -> None:
         if scope["type"] == "http":
-            response = await self._answer(Request(scope, receive))
+            response = await self._respond(Request(scope, receive))
             await response(scope, receive, send)
 
-    async def _answer(self, request):
+    async def _respond(self, request):
         try:
             async with asyncio.timeout(self.deadline):
                 content = await self._body(request)
@@ -67,7 +75,7 @@ class Rest:
                     return _error(413, f"the body has over {self.max_body} bytes, the limit")
                 return await self._route(request.method, request.scope["path"], content)
         except TimeoutError:
-            return _error(504, f"no answer within {self.deadline:g} seconds, the deadline")
+            return _error(504, f"no response within {self.deadline:g} seconds, the deadline")
         except RefusedError as error:
             return _error(CODES[error.code], str(error))
         except ClientDisconnect:
@@ -98,7 +106,7 @@ class Rest:
             size = max(read, announced)
             if size > DRAINED * self.max_body:
                 return None
-            # Beyond the limit the body is read, so that the client sees the answer, but not kept.
+            # Beyond the limit the body is read but not kept, so that the client sees the response.
             if size > self.max_body:
                 kept.clear()
             else:
@@ -112,7 +120,7 @@ class Rest:
             rows, arrays = await run_in_threadpool(read_arrays, document, signature.inputs)
             future = loaded.batcher.submit(key, arrays, signature.batched, self.deadline)
             outputs = await asyncio.wrap_future(future)
-            return _json(await run_in_threadpool(write_answer, outputs, rows))
+            return _json(await run_in_threadpool(write_response, outputs, rows))
 
     def _status(self, name, version, label, metadata):
         version = version and int(version)
@@ -127,8 +135,9 @@ class Rest:
         return _json(MessageToDict(states, **protos.AS_TF_SERVING))
 
 
-def _json(answer, status=200, headers=None):
-    content = answer if isinstance(answer, bytes) else json.dumps(answer, indent=1)
+def _json(content, status=200, headers=None):
+    if not isinstance(content, bytes):
+        content = json.dumps(content, indent=1)
     return Response(content, status, headers, media_type="application/json")
 
 

@@ -6,6 +6,7 @@ from concurrent import futures
 import grpc
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
+    get_model_status_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -13,18 +14,21 @@ from tensorflow_serving.apis import (
 
 from kerasae.serving import protos
 from kerasae.serving.requests import RefusedError, check_arrays, invalid
+from kerasae.serving.store import Store
 
 THREADS = 32
 
 
-def start(store, address, max_body, deadline, queue):
+def start(
+    store: Store, address: str, max_body: int, deadline: float, queue: int
+) -> tuple[grpc.Server, int]:
     """Starts the gRPC server.
 
     Args:
         store: A `Store`.
         address: Host and port, joined by a colon; port 0 for any free one.
         max_body: Bytes that a message may have.
-        deadline: Seconds that a request may take, where the client does not ask for fewer.
+        deadline: Seconds that a request may take, where the client does not set fewer.
         queue: Requests that may wait for a thread; further ones are refused.
 
     Returns:
@@ -51,7 +55,7 @@ def start(store, address, max_body, deadline, queue):
     except RuntimeError as error:
         raise OSError(str(error)) from None
     if not port:
-        raise OSError(f"cannot listen at {address}")
+        raise OSError(f"the port must be a free one. Received: {address}")
     server.start()
     return server, port
 
@@ -69,8 +73,8 @@ def _refusing(method):
     return call
 
 
-def _asked(request):
-    """Name, version and label that a request asks for."""
+def _requested(request):
+    """Name, version and label that a request names."""
     spec = request.model_spec
     if not spec.name:
         raise invalid("Missing ModelSpec")
@@ -79,16 +83,24 @@ def _asked(request):
 
 
 class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """The PredictionService, without Classify, Regress and MultiInference."""
+    """The PredictionService, without Classify, Regress and MultiInference.
 
-    def __init__(self, store, max_body, deadline):
+    Args:
+        store: A `Store`.
+        max_body: Bytes that a message may have.
+        deadline: Seconds that a request may take.
+    """
+
+    def __init__(self, store: Store, max_body: int, deadline: float) -> None:
         self.store = store
         self.max_body = max_body
         self.deadline = deadline
 
     @_refusing
-    def Predict(self, request, context):  # noqa: N802
-        with self.store.lease(*_asked(request)) as loaded:
+    def Predict(  # noqa: N802
+        self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
+    ) -> predict_pb2.PredictResponse:
+        with self.store.lease(*_requested(request)) as loaded:
             name, signature = loaded.bundle.signature(request.model_spec.signature_name)
             wanted = _wanted(request.output_filter, signature.outputs)
             arrays = {
@@ -103,7 +115,7 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
             except TimeoutError:
                 future.cancel()
                 raise RefusedError(
-                    "DEADLINE_EXCEEDED", f"no answer within {seconds:g} seconds"
+                    "DEADLINE_EXCEEDED", f"no response within {seconds:g} seconds"
                 ) from None
         return predict_pb2.PredictResponse(
             model_spec=protos.model_spec(request.model_spec.name, loaded.number, name),
@@ -111,26 +123,41 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
         )
 
     @_refusing
-    def GetModelMetadata(self, request, context):  # noqa: N802
+    def GetModelMetadata(  # noqa: N802
+        self,
+        request: get_model_metadata_pb2.GetModelMetadataRequest,
+        context: grpc.ServicerContext,
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
         if list(request.metadata_field) != ["signature_def"]:
-            raise invalid("expected metadata_field to be signature_def, the one there is")
-        name, *rest = _asked(request)
-        answer = get_model_metadata_pb2.GetModelMetadataResponse()
+            raise invalid(
+                "metadata_field must be signature_def. "
+                f"Received: metadata_field={list(request.metadata_field)}"
+            )
+        name, *rest = _requested(request)
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
         with self.store.lease(name, *rest) as loaded:
-            answer.model_spec.CopyFrom(protos.model_spec(name, loaded.number))
-            answer.metadata["signature_def"].Pack(protos.signature_map(loaded.bundle))
-        return answer
+            response.model_spec.CopyFrom(protos.model_spec(name, loaded.number))
+            response.metadata["signature_def"].Pack(protos.signature_map(loaded.bundle))
+        return response
 
 
 class ModelStatus(model_service_pb2_grpc.ModelServiceServicer):
-    """The ModelService, without HandleReloadConfigRequest."""
+    """The ModelService, without HandleReloadConfigRequest.
 
-    def __init__(self, store):
+    Args:
+        store: A `Store`.
+    """
+
+    def __init__(self, store: Store) -> None:
         self.store = store
 
     @_refusing
-    def GetModelStatus(self, request, context):  # noqa: N802
-        return protos.model_status(self.store.states(*_asked(request)))
+    def GetModelStatus(  # noqa: N802
+        self,
+        request: get_model_status_pb2.GetModelStatusRequest,
+        context: grpc.ServicerContext,
+    ) -> get_model_status_pb2.GetModelStatusResponse:
+        return protos.model_status(self.store.states(*_requested(request)))
 
 
 def _wanted(output_filter, outputs):

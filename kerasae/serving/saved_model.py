@@ -2,7 +2,9 @@
 
 import os
 import typing
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,11 +14,18 @@ from kerasae.serving.requests import RefusedError, Spec, invalid
 
 
 class Signature(typing.NamedTuple):
-    """What a signature takes and answers; batched where rows of all of it count alike."""
+    """A function of a SavedModel.
 
-    function: object
-    inputs: dict
-    outputs: dict
+    Attributes:
+        function: The function, of tensors by name.
+        inputs: A `Spec` by name of the input.
+        outputs: A `Spec` by name of the output.
+        batched: Whether the leading dimension of all inputs and outputs counts rows.
+    """
+
+    function: Callable[..., Any]
+    inputs: dict[str, Spec]
+    outputs: dict[str, Spec]
     batched: bool
 
 
@@ -25,34 +34,47 @@ class Bundle:
 
     Args:
         folder: Folder with `saved_model.pb`.
-        root: Folder that nothing of it may lead out of.
+        root: Folder within which all of its links must stay.
 
     Raises:
         ValueError: It is not a whole SavedModel, has no signatures, or a link leads out.
     """
 
-    def __init__(self, folder, root):
+    def __init__(self, folder: str | os.PathLike[str], root: str | os.PathLike[str]) -> None:
         _check_links(Path(folder), Path(root))
         path = Path(folder) / "saved_model.pb"
         if not path.is_file():
-            raise ValueError(f"no SavedModel ({folder}); expected saved_model.pb in it")
+            raise ValueError(
+                "a version must be a SavedModel. "
+                f"Received: a folder without saved_model.pb ({folder})"
+            )
         try:
             graphs = SavedModel.FromString(path.read_bytes()).meta_graphs
             graph = next(one for one in graphs if "serve" in one.meta_info_def.tags)
             self._model = tf.saved_model.load(str(folder), tags=["serve"])
         except Exception as error:
             raise ValueError(
-                f"corrupt SavedModel ({folder}); {type(error).__name__}: {error}"[:500]
+                f"a version must be a whole SavedModel. Received: a corrupt one ({folder}): "
+                f"{type(error).__name__}: {error}"[:500]
             ) from None
         self.signature_defs = dict(graph.signature_def)
         self.signatures = {
             name: _signature(function) for name, function in self._model.signatures.items()
         }
         if not self.signatures:
-            raise ValueError(f"no signatures ({folder}); expected serving_default")
+            raise ValueError(
+                "a SavedModel must have signatures, such as serving_default. "
+                f"Received: none ({folder})"
+            )
 
-    def signature(self, name):
-        """The signature of a name, the default one where it is empty.
+    def signature(self, name: str) -> tuple[str, Signature]:
+        """Finds a signature.
+
+        Args:
+            name: Its name, or an empty one for the default signature.
+
+        Returns:
+            The name and the signature.
 
         Raises:
             RefusedError: There is no such signature.
@@ -66,7 +88,7 @@ class Bundle:
             )
         return name, self.signatures[name]
 
-    def run(self, name, inputs):
+    def run(self, name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs a signature.
 
         Args:
@@ -88,19 +110,19 @@ class Bundle:
         except (tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError) as error:
             raise invalid(_first_line(error)) from None
 
-    def probe(self):
-        """Runs one row of zeros through every signature that tells the shape of a row.
+    def probe(self) -> None:
+        """Runs one row of zeros through every signature whose rows have a known shape.
 
         Raises:
-            ValueError: A signature does not answer.
+            ValueError: A signature fails.
         """
         for name, signature in self.signatures.items():
             specs = signature.inputs
-            told = all(
+            known = all(
                 spec.shape is not None and None not in spec.shape[1:] and spec.dtype.kind != "O"
                 for spec in specs.values()
             )
-            if not told:
+            if not known:
                 continue
             rows = {
                 key: np.zeros([size or 1 for size in spec.shape], spec.dtype)
@@ -109,7 +131,9 @@ class Bundle:
             try:
                 self.run(name, rows)
             except Exception as error:
-                raise ValueError(f"signature {name} does not answer; {error}"[:500]) from None
+                raise ValueError(
+                    f"every signature must run. Received: {name} fails: {error}"[:500]
+                ) from None
 
 
 def _check_links(folder, root):
@@ -117,7 +141,10 @@ def _check_links(folder, root):
     inside = (Path(at) / name for at, folders, files in os.walk(folder) for name in folders + files)
     for path in (folder, *inside):
         if not path.resolve().is_relative_to(root):
-            raise ValueError(f"a link leads out of the folder of the models ({path})")
+            raise ValueError(
+                "links must stay in the folder of the models. "
+                f"Received: one that leads out ({path})"
+            )
 
 
 def _signature(function):

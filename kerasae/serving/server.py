@@ -1,10 +1,13 @@
-"""Both doors over one store, started and stopped together."""
+"""The REST and gRPC endpoints of one store, started and stopped together."""
 
 import ipaddress
+import os
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 import uvicorn
 
@@ -16,13 +19,13 @@ from kerasae.serving.store import Store, versions
 class Server:
     """Serves a folder of `NAME/VERSION/` SavedModels as TF Serving does, or a subset of it.
 
-    There is no authentication: keep it on the loopback, or behind something that has.
+    There is no authentication: keep it on the loopback, or behind a proxy that authenticates.
 
     Args:
         folder: Folder of the models.
         host: Address to listen at.
-        rest_port: Port of the REST door, 0 for any free one.
-        grpc_port: Port of the gRPC door, 0 for any free one.
+        rest_port: Port of REST, 0 for any free one.
+        grpc_port: Port of gRPC, 0 for any free one.
         max_body: Bytes that a request's body may have.
         queue: Requests that may wait for a model; further ones are refused.
         deadline: Seconds that a request may take.
@@ -32,8 +35,8 @@ class Server:
         poll: Seconds between looks at the folder.
 
     Raises:
-        FileNotFoundError: There is no such folder.
-        ValueError: The folder is one model's, or a number is out of its range.
+        FileNotFoundError: The folder does not exist.
+        ValueError: The folder is that of a single model, or a number is out of its range.
 
     Example:
         >>> import tempfile, urllib.request, kerasae
@@ -48,19 +51,19 @@ class Server:
 
     def __init__(
         self,
-        folder,
+        folder: str | os.PathLike[str],
         *,
-        host="127.0.0.1",
-        rest_port=8501,
-        grpc_port=8500,
-        max_body=32 << 20,
-        queue=256,
-        deadline=30.0,
-        batch_rows=128,
-        batch_wait=0.002,
-        labels=None,
-        poll=1.0,
-    ):
+        host: str = "127.0.0.1",
+        rest_port: int = 8501,
+        grpc_port: int = 8500,
+        max_body: int = 32 << 20,
+        queue: int = 256,
+        deadline: float = 30.0,
+        batch_rows: int = 128,
+        batch_wait: float = 0.002,
+        labels: Mapping[tuple[str, str], int] | None = None,
+        poll: float = 1.0,
+    ) -> None:
         _check_folder(Path(folder))
         for name, value, least in (
             ("max_body", max_body, 1),
@@ -71,7 +74,9 @@ class Server:
             ("poll", poll, 0.001),
         ):
             if not least <= value < float("inf"):
-                raise ValueError(f"{value} is out of range ({name}); expected at least {least}")
+                raise ValueError(
+                    f"{name} must be finite and at least {least}. Received: {name}={value}"
+                )
         batching = {"queue": queue, "batch_rows": batch_rows, "batch_wait": batch_wait}
         self.store = Store(folder, labels, poll, batching)
         self.host = host
@@ -83,27 +88,27 @@ class Server:
         self._rest = None
 
     @property
-    def url(self):
-        """Address of the REST door, without a path."""
+    def url(self) -> str:
+        """Address of REST, without a path."""
         return f"http://{self._address(self.rest_port)}"
 
     @property
-    def grpc_address(self):
-        """Address of the gRPC door, as `grpc.insecure_channel` takes it."""
+    def grpc_address(self) -> str:
+        """Address of gRPC, as `grpc.insecure_channel` takes it."""
         return self._address(self.grpc_port)
 
     def _address(self, port):
         return f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self):
-        """Loads the models, then opens the doors.
+    def start(self) -> None:
+        """Loads the models, then opens both ports.
 
         Raises:
             OSError: A port is taken.
@@ -139,8 +144,8 @@ class Server:
         while not self._rest.started and self._thread.is_alive():
             time.sleep(0.005)
 
-    def stop(self):
-        """Closes the doors, and lets the requests in flight end within the deadline."""
+    def stop(self) -> None:
+        """Closes both ports, and lets the requests in flight end within the deadline."""
         self._rest.should_exit = True
         ended = self._rpc.stop(self.deadline)
         self._thread.join(self.deadline + 2)
@@ -149,7 +154,7 @@ class Server:
 
     def _listen(self):
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        # Named as TCP: only then does asyncio turn Nagle's delay off, 40 ms an answer.
+        # Named as TCP: only then does asyncio turn Nagle's delay off, 40 ms a response.
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -161,7 +166,7 @@ class Server:
         return listener
 
 
-def is_loopback(host):
+def is_loopback(host: str) -> bool:
     """Whether only this machine reaches an address."""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -169,20 +174,22 @@ def is_loopback(host):
         return host == "localhost"
 
 
-def _taken(host, port, door):
+def _taken(host, port, protocol):
     return OSError(
-        f"cannot listen at {host}, port {port} (--{door}-port); expected a free one of this "
-        f"machine; try --{door}-port 0"
+        f"--{protocol}-port must be a free port of this machine. "
+        f"Received: {host}, port {port}. Try --{protocol}-port 0"
     )
 
 
 def _check_folder(folder):
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"no such folder ({folder}); expected NAME/VERSION folders in it; try kerasae train"
+            "folder must exist and hold NAME/VERSION folders. "
+            f"Received: folder={str(folder)!r}. Try kerasae train"
         )
     if any((path / "saved_model.pb").exists() for path in versions(folder).values()):
         raise ValueError(
-            f"the folder is one model's ({folder}); expected NAME/VERSION folders in it; try "
-            f"{folder.resolve().parent}"
+            "folder must hold NAME/VERSION folders. "
+            f"Received: folder={str(folder)!r}, that of a single model. "
+            f"Try {folder.resolve().parent}"
         )

@@ -4,10 +4,13 @@ import contextlib
 import functools
 import gc
 import logging
+import os
 import re
 import threading
 import typing
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from kerasae.serving.batching import Batcher
 from kerasae.serving.requests import RefusedError, invalid
@@ -17,16 +20,27 @@ log = logging.getLogger("kerasae.serving")
 
 
 class State(typing.NamedTuple):
-    """Where a version is: LOADING, AVAILABLE, UNLOADING or END, and why where it failed."""
+    """The state of a version.
+
+    Attributes:
+        name: LOADING, AVAILABLE, UNLOADING or END.
+        error: Why it could not be loaded, or empty.
+    """
 
     name: str
     error: str = ""
 
 
 class Loaded:
-    """A version in memory, released when it was replaced and its last request has ended."""
+    """A version in memory, released when it was replaced and its last request has ended.
 
-    def __init__(self, number, bundle, batcher):
+    Args:
+        number: Number of the version.
+        bundle: Its SavedModel.
+        batcher: The queue of its requests.
+    """
+
+    def __init__(self, number: int, bundle: Bundle, batcher: Batcher) -> None:
         self.number = number
         self.bundle = bundle
         self.batcher = batcher
@@ -34,12 +48,12 @@ class Loaded:
 
 
 class Model:
-    """The versions of one model: those in memory, the states of all, and prints of bad ones."""
+    """The versions of one model: those in memory, the states of all, footprints of bad ones."""
 
-    def __init__(self):
-        self.loaded = {}
-        self.states = {}
-        self.bad = {}
+    def __init__(self) -> None:
+        self.loaded: dict[int, Loaded] = {}
+        self.states: dict[int, State] = {}
+        self.bad: dict[int, tuple] = {}
 
 
 class Store:
@@ -52,7 +66,13 @@ class Store:
         batching: Options of `Batcher`.
     """
 
-    def __init__(self, folder, labels=None, poll=1.0, batching=None):
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        labels: Mapping[tuple[str, str], int] | None = None,
+        poll: float = 1.0,
+        batching: Mapping[str, Any] | None = None,
+    ) -> None:
         self.folder = Path(folder)
         self.labels = labels or {}
         self.poll = poll
@@ -65,13 +85,17 @@ class Store:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="versions", daemon=True)
 
-    def start(self):
-        """Loads what there is, and begins to watch."""
+    def start(self) -> None:
+        """Loads the models, and begins to watch the folder."""
         self.refresh()
         self._thread.start()
 
-    def close(self, seconds=None):
-        """Stops watching and releases every version after its queue has ended."""
+    def close(self, seconds: float | None = None) -> None:
+        """Stops watching and releases every version after its queue has ended.
+
+        Args:
+            seconds: The most to wait for each thread, or None for no limit.
+        """
         self._stop.set()
         if self._thread.ident:
             self._thread.join(seconds)
@@ -85,13 +109,15 @@ class Store:
         for batcher in batchers:
             batcher.join(seconds)
 
-    def available(self):
-        """Numbers of the versions that answer, by name of the model."""
+    def available(self) -> dict[str, list[int]]:
+        """Numbers of the versions that are served, by name of the model."""
         with self._lock:
             return {name: sorted(one.loaded) for name, one in self._models.items() if one.loaded}
 
     @contextlib.contextmanager
-    def lease(self, name, version=None, label=None):
+    def lease(
+        self, name: str, version: int | None = None, label: str | None = None
+    ) -> Iterator[Loaded]:
         """A version that stays in memory until the request has ended.
 
         Args:
@@ -110,8 +136,8 @@ class Store:
             model = self._models.get(name)
             number = max(model.loaded, default=None) if model and version is None else version
             if model is None or number not in model.loaded:
-                asked = f"Latest({name})" if version is None else f"Specific({name}, {version})"
-                raise RefusedError("NOT_FOUND", f"Servable not found for request: {asked}")
+                wanted = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+                raise RefusedError("NOT_FOUND", f"Servable not found for request: {wanted}")
             loaded = model.loaded[number]
             loaded.users += 1
         try:
@@ -121,11 +147,21 @@ class Store:
                 loaded.users -= 1
                 self._release()
 
-    def states(self, name, version=None, label=None):
-        """The `State` of the versions of a model, by number.
+    def states(
+        self, name: str, version: int | None = None, label: str | None = None
+    ) -> dict[int, State]:
+        """The states of the versions of a model.
+
+        Args:
+            name: Name of the model.
+            version: Number of the version, by default all of them.
+            label: Label of the version.
+
+        Returns:
+            A `State` by number, the highest first.
 
         Raises:
-            RefusedError: There is no such model, version or label.
+            RefusedError: The model, version or label does not exist.
         """
         version = self._number(name, version, label)
         with self._lock:
@@ -140,7 +176,10 @@ class Store:
 
     def _number(self, name, version, label):
         if label and version is not None:
-            raise invalid("both a version and a label were asked for")
+            raise invalid(
+                "a request must name a version or a label. "
+                f"Received: version={version}, label={label!r}"
+            )
         if label and (name, label) not in self.labels:
             raise invalid(f"Unrecognized servable version label: {label}")
         return self.labels[name, label] if label else version
@@ -152,10 +191,10 @@ class Store:
             except OSError as error:
                 self._warn(f"cannot look at {self.folder}: {error}")
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Looks at the folder once; loads what is new and releases what was replaced."""
         if self._released:
-            # A SavedModel in memory refers to itself: its weights stay until this.
+            # A SavedModel in memory refers to itself: only this frees its weights.
             self._released = False
             gc.collect()
         paths = (path for path in self.folder.iterdir() if not path.name.startswith("."))
@@ -166,7 +205,7 @@ class Store:
             try:
                 self._renew(name, versions(self.folder / name) if name in names else {})
             except OSError as error:
-                # What cannot be looked at goes on as it is.
+                # The model is served as before.
                 self._warn(f"cannot look at {self.folder / name}: {error}")
 
     def _warn(self, message):
@@ -181,7 +220,7 @@ class Store:
         keep = {one for one in labelled & folders.keys() if self._load(name, model, one, folders)}
         descending = sorted(folders, reverse=True)
         newest = next((one for one in descending if self._load(name, model, one, folders)), None)
-        # Where nothing on disk can be read, what is in memory goes on.
+        # Where nothing on disk can be read, the versions in memory stay.
         keep |= set(model.loaded) if folders and newest is None else {newest}
         with self._lock:
             for number in model.loaded.keys() - keep:
@@ -230,8 +269,8 @@ class Store:
             self._released = True
 
 
-def versions(folder):
-    """The folders of the versions of a model by number; empty where it is none."""
+def versions(folder: str | os.PathLike[str]) -> dict[int, Path]:
+    """The folders of the versions of a model by number; empty where it has none."""
     return {
         int(path.name): path
         for path in Path(folder).iterdir()
@@ -240,6 +279,6 @@ def versions(folder):
 
 
 def _footprint(folder):
-    """What tells whether a version was changed: names, sizes and times of its files."""
+    """Names, sizes and times of a version's files, which differ once it was changed."""
     stats = ((str(path), path.lstat()) for path in sorted(folder.rglob("*")))
     return tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)

@@ -1,10 +1,19 @@
 """TensorBoard's HParams: `tensorboard --logdir SWEEP/logs`."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 import tensorflow as tf
 from tensorboard.plugins.hparams import api
 
 
-def write_hparams(folder, values, history, result):
+def write_hparams(
+    folder: Path,
+    values: Mapping[str, Any],
+    history: Mapping[str, Sequence[float]],
+    result: Mapping[str, Any],
+) -> None:
     """Writes a trial's hyperparameters, its errors over the epochs, and its objective.
 
     Args:

@@ -4,6 +4,7 @@ import itertools
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras_tuner
 import numpy as np
@@ -38,11 +39,18 @@ class Resumable(keras_tuner.Oracle):
         **kwargs: Other arguments of the oracle that this is mixed into.
     """
 
-    def __init__(self, *, limit, seed, hyperparameters, **kwargs):
+    def __init__(
+        self,
+        *,
+        limit: int | None,
+        seed: int,
+        hyperparameters: keras_tuner.HyperParameters,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             objective=keras_tuner.Objective("val_mse", "min"),
             hyperparameters=hyperparameters,
-            seed=seed + 1,  # KerasTuner takes 0 for none
+            seed=seed + 1,  # KerasTuner takes 0 for None
             max_consecutive_failed_trials=sys.maxsize,
             **kwargs,
         )
@@ -52,14 +60,14 @@ class Resumable(keras_tuner.Oracle):
         self.verbose = 0
         self._max_collisions = 1000
 
-    def populate_space(self, trial_id):
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Draws the next trial, unless there are enough."""
         if self.limit is not None and len(self.trials) >= self.limit:
             return STOPPED
         self._reseed(trial_id)
         return super().populate_space(trial_id)
 
-    def draw(self):
+    def draw(self) -> dict[str, Any] | None:
         """Values of a combination not yet tried, or None."""
         return self._random_values()
 
@@ -67,27 +75,27 @@ class Resumable(keras_tuner.Oracle):
         self._seed_state = self.seed + 100_000 * int(trial_id)
 
     @keras_tuner.synchronized
-    def end_trial(self, trial):
+    def end_trial(self, trial: kt_trial.Trial) -> None:
         """Ends a trial, with the values it was given."""
         # A worker's message carries them in 32 bits.
         trial.hyperparameters = self.trials[trial.trial_id].hyperparameters
         super().end_trial(trial)
 
-    def score_trial(self, trial):
+    def score_trial(self, trial: kt_trial.Trial) -> None:
         """Takes the score from the trial's own file: a worker's message carries 32 bits."""
         trial.score = read_json(Path(self._get_trial_dir(trial.trial_id)) / RESULT)["val_mse"]
 
     # Files ---------------------------------------------------------------------------------------
 
-    def save(self):
+    def save(self) -> None:
         """Writes the oracle's state whole: KerasTuner writes in place."""
         write_json(self._get_oracle_fname(), self.get_state())
 
     def _save_trial(self, trial):
         write_json(Path(self._get_trial_dir(trial.trial_id)) / TRIAL, trial.get_state())
 
-    def reload(self):
-        """Takes up a sweep where its trials' files show it to be."""
+    def reload(self) -> None:
+        """Goes on with a sweep from the state that its trials' files show."""
         folders = trial_folders(self._project_dir)
         names = [f"{number:04d}" for number in range(max(folders, default=-1) + 1)]
         found = {name: self._read_trial(name) for name in names}
@@ -129,14 +137,14 @@ class Resumable(keras_tuner.Oracle):
 class GridOracle(Resumable):
     """Every combination of the values in order, the last hyperparameter's fastest."""
 
-    def populate_space(self, trial_id):
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
         """The first combination not yet tried."""
         if self.limit is not None and len(self.trials) >= self.limit:
             return STOPPED
         values = self.draw()
         return STOPPED if values is None else {"status": RUNNING, "values": values}
 
-    def draw(self):
+    def draw(self) -> dict[str, Any] | None:
         """The first combination not yet tried, or None."""
         space = self.hyperparameters.space
         for combination in itertools.product(*(one.values for one in space)):
@@ -151,13 +159,13 @@ class RandomOracle(Resumable, RandomSearchOracle):
 
 
 class BayesianOracle(Resumable, BayesianOptimizationOracle):
-    """Combinations that a Gaussian process of the trials so far expects most of, none twice."""
+    """Combinations of which a Gaussian process expects the lowest errors, none twice."""
 
-    def populate_space(self, trial_id):
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
         """The process's choice, or a random one where it was tried already."""
-        answer = super().populate_space(trial_id)
-        if answer["values"] is None or not self._duplicate(answer["values"]):
-            return answer
+        chosen = super().populate_space(trial_id)
+        if chosen["values"] is None or not self._duplicate(chosen["values"]):
+            return chosen
         values = self.draw()
         return STOPPED if values is None else {"status": RUNNING, "values": values}
 
@@ -169,14 +177,18 @@ class BayesianOracle(Resumable, BayesianOptimizationOracle):
 class HalvingOracle(Resumable, HyperbandOracle):
     """Hyperband: many trials of few epochs, of which the best third get three times as many.
 
-    Its brackets are in its own file alone, so that a damaged one is an error.
+    Its brackets are in its own file alone: where that is damaged, the sweep cannot be resumed.
 
     Reference: Li et al. (2018), Hyperband: a novel bandit-based approach to hyperparameter
     optimization.
     """
 
-    def reload(self):
-        """Takes up the brackets and the trials that belong to them."""
+    def reload(self) -> None:
+        """Reads the brackets and the trials that belong to them.
+
+        Raises:
+            ValueError: The file of the brackets is damaged or missing.
+        """
         folders = trial_folders(self._project_dir)
         if not folders:
             self.save()
@@ -184,23 +196,23 @@ class HalvingOracle(Resumable, HyperbandOracle):
         state = read_json(self._get_oracle_fname())
         if state is None:
             raise ValueError(
-                f"damaged or missing file ({self._get_oracle_fname()}); expected the brackets of "
-                "Hyperband; try another --name"
+                "the brackets of Hyperband must be in a whole file. Received: a damaged or missing "
+                f"one ({self._get_oracle_fname()}). Try another --name"
             )
         self._brackets = state["brackets"]
         self._current_bracket = state["current_bracket"]
         self._current_iteration = state["current_iteration"]
         for number, folder in folders.items():
-            # A trial is written before the bracket it belongs to; until then nobody has run it.
+            # A trial is written before its bracket, and it is run only after both are written.
             if f"{number:04d}" not in state["start_order"]:
                 shutil.rmtree(folder)
         super().reload()
 
-    def draw(self):
-        """Refuses: what a lost trial was depends on those it was chosen from."""
+    def draw(self) -> dict[str, Any] | None:
+        """Refuses: the values of a lost trial depend on the trials that it was chosen from."""
         raise ValueError(
-            f"damaged or missing trial ({self._project_dir}); expected every trial.json of "
-            "Hyperband; try another --name"
+            "every trial.json of Hyperband must be whole. Received: a damaged or missing one "
+            f"({self._project_dir}). Try another --name"
         )
 
 

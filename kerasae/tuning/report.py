@@ -1,10 +1,14 @@
 """What a sweep shows: a live table while it runs, then the leaderboard, as CSV and picture too."""
 
 import contextlib
+import os
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
@@ -24,8 +28,8 @@ SHOWN = 20
 
 
 @contextlib.contextmanager
-def watch(directory, console):
-    """Shows the sweep's table as long as the context lasts, whoever trains the trials.
+def watch(directory: str | os.PathLike[str], console: Console) -> Iterator[None]:
+    """Shows the sweep's table as long as the context lasts, also where workers train the trials.
 
     Args:
         directory: Folder of the sweep.
@@ -36,7 +40,11 @@ def watch(directory, console):
         yield
 
 
-def finish(directory, console, reference=None):
+def finish(
+    directory: str | os.PathLike[str],
+    console: Console,
+    reference: Mapping[Any, float] | None = None,
+) -> None:
     """Prints the leaderboard, and writes it as CSV and as a picture.
 
     Args:
@@ -55,7 +63,12 @@ def finish(directory, console, reference=None):
         console.print(str(path), soft_wrap=True, highlight=False)
 
 
-def draw(rows, varied, reference, path):
+def draw(
+    rows: Sequence[Mapping[str, Any]],
+    varied: Sequence[str],
+    reference: Mapping[Any, float] | None,
+    path: Path,
+) -> None:
     """Draws rows of a leaderboard.
 
     Args:
@@ -65,17 +78,17 @@ def draw(rows, varied, reference, path):
         path: Path of the picture.
     """
     spread = [row["spread"] for row in rows]
-    figures = [_of_reference(reference, row, varied) for row in rows]
+    references = [_of_reference(reference, row, varied) for row in rows]
     figure = plots.leaderboard(
         [", ".join(f"{name} {_text(row[name])}" for name in varied) for row in rows],
         [row["val_mse"] for row in rows],
-        {"book": figures} if any(figures) else None,
+        {"book": references} if any(references) else None,
         None if None in spread else spread,
     )
     write_file(path, lambda beside: figure.savefig(beside, dpi=120))
 
 
-def table(directory, reference=None):
+def table(directory: str | os.PathLike[str], reference: Mapping[Any, float] | None = None) -> Table:
     """The leaderboard of a sweep as a table, with the trials that are being trained.
 
     Args:

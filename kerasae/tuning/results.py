@@ -2,31 +2,34 @@
 
 import csv
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 from kerasae.atomic import write_file, write_text
 from kerasae.export import KERAS_FILE, load_model
+from kerasae.models import Autoencoder
 
 PLAN, TRIAL, RESULT = "sweep.json", "trial.json", "result.json"
 TABLE = "leaderboard.csv"
 SMALL_FIELDS = ("val_mse", "spread", "test_mse", "epochs", "seconds", "status", "cause")
 
 
-def write_json(path, value):
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Writes a value as JSON, whole or not at all."""
     text = json.dumps(value, indent=1) + "\n"
     write_text(path, text)
 
 
-def read_json(path):
+def read_json(path: str | os.PathLike[str]) -> Any:
     """Reads JSON.
 
     Args:
         path: Path of the file.
 
     Returns:
-        What the file holds, or None where it is missing or damaged: what it told is then found
-        elsewhere, or worked out again.
+        What the file holds, or None where it is missing or damaged: its content is then read from
+        elsewhere, or computed again.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
@@ -34,18 +37,18 @@ def read_json(path):
         return None
 
 
-def trial_folders(directory):
+def trial_folders(directory: str | os.PathLike[str]) -> dict[int, Path]:
     """The folders of a sweep's trials by their number, in order."""
     folders = {int(path.name[6:]): path for path in Path(directory).glob("trial_*")}
     return dict(sorted(folders.items()))
 
 
-def is_sweep(directory):
+def is_sweep(directory: str | os.PathLike[str]) -> bool:
     """Whether a folder holds a sweep."""
     return (Path(directory) / PLAN).is_file()
 
 
-def leaderboard(directory):
+def leaderboard(directory: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """The finished trials of a sweep, the lowest mean squared error first.
 
     Args:
@@ -78,7 +81,7 @@ def _order(row):
     return row["status"] == "failed", row["val_mse"] or 0, row["trial"]
 
 
-def check_sweep(directory):
+def check_sweep(directory: str | os.PathLike[str]) -> None:
     """Refuses a folder that holds no sweep.
 
     Args:
@@ -88,10 +91,13 @@ def check_sweep(directory):
         FileNotFoundError: There is none.
     """
     if not is_sweep(directory):
-        raise FileNotFoundError(f"no sweep ({directory}); expected the folder of one; try sweeps/*")
+        raise FileNotFoundError(
+            "directory must be the folder of a sweep. "
+            f"Received: directory={str(directory)!r}. Try sweeps/NAME"
+        )
 
 
-def best_row(directory):
+def best_row(directory: str | os.PathLike[str]) -> dict[str, Any]:
     """The row of the leaderboard that won.
 
     Args:
@@ -106,14 +112,14 @@ def best_row(directory):
     """
     rows = leaderboard(directory)
     if not rows or rows[0]["status"] == "failed":
-        cause = f": {rows[0]['cause']}" if rows else ""
+        failed = f"{len(rows)} failed ones, the first by {rows[0]['cause']!r}" if rows else "none"
         raise ValueError(
-            f"no completed trial{cause} ({directory}); expected at least one; try --resume"
+            f"the sweep must have a completed trial. Received: {failed} ({directory}). Try --resume"
         )
     return rows[0]
 
 
-def best_metrics(directory):
+def best_metrics(directory: str | os.PathLike[str]) -> dict[str, float]:
     """The errors of the trial that won, for the manifest of an export.
 
     Args:
@@ -126,7 +132,7 @@ def best_metrics(directory):
     return {name: row[name] for name in ("val_mse", "spread", "test_mse") if row[name]}
 
 
-def best_model(directory):
+def best_model(directory: str | os.PathLike[str]) -> Autoencoder:
     """Loads the model with the lowest `val_mse`, ready to `encode`, explain or export.
 
     Args:
@@ -142,7 +148,7 @@ def best_model(directory):
     return load_model(Path(directory) / f"trial_{best_row(directory)['trial']}" / KERAS_FILE)
 
 
-def write_table(directory):
+def write_table(directory: str | os.PathLike[str]) -> Path:
     """Writes the leaderboard as `leaderboard.csv` into the sweep's folder.
 
     Args:

@@ -6,12 +6,15 @@ kerasae tune search mnist --model sparse --set beta=0.0001:1 --tuner bayesian --
 Several machines share one sweep where they share its folder: start the same command on each with
 KerasTuner's variables, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT those of the chief, and
 KERASTUNER_TUNER_ID "chief" on it, and "worker0", "worker1" and so on elsewhere. A worker that died
-is started again under its own name; until then the others may wait for it.
+must be started again under its own name; until then the others may wait for it.
 """
 
+import os
 import warnings
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras_tuner
 import numpy as np
@@ -32,25 +35,25 @@ MAY_CHANGE = {"max_trials"}
 
 
 def search(
-    data,
-    space,
-    directory,
+    data: str | os.PathLike[str],
+    space: Mapping[str, Sequence[Any] | Mapping[str, float]],
+    directory: str | os.PathLike[str],
     *,
-    model="stacked",
-    tuner="grid",
-    max_trials=None,
-    epochs=20,
-    batch_size=None,
-    patience=None,
-    folds=None,
-    scaler="auto",
-    seed=0,
-    workers=1,
-    resume=False,
-    load_options=None,
-    reference=None,
-    console=None,
-):
+    model: str = "stacked",
+    tuner: str = "grid",
+    max_trials: int | None = None,
+    epochs: int = 20,
+    batch_size: int | None = None,
+    patience: int | None = None,
+    folds: int | None = None,
+    scaler: str = "auto",
+    seed: int = 0,
+    workers: int = 1,
+    resume: bool = False,
+    load_options: Mapping[str, Any] | None = None,
+    reference: Mapping[Any, float] | None = None,
+    console: Console | None = None,
+) -> list[dict[str, Any]]:
     """Trains a model for each combination of hyperparameters and ranks them by `val_mse`.
 
     `val_mse` is the mean squared error on clean, scaled rows, at the epoch where it was lowest; its
@@ -78,7 +81,8 @@ def search(
         workers: Number of processes, among which the processor's cores are divided.
         resume: Whether to go on with a sweep that exists; the options must be those it began with,
             but for `max_trials`.
-        load_options: Other arguments of `kerasae.datasets.load`.
+        load_options: Other arguments of `kerasae.datasets.load`: "key", "label" and
+            "test_fraction"; one that is None is left out.
         reference: Errors to compare with, by the value of the hyperparameter that varies.
         console: `rich.console.Console` to report to, or None for silence.
 
@@ -86,7 +90,7 @@ def search(
         The rows of `leaderboard(directory)`.
 
     Raises:
-        ValueError: An option that cannot be, or one that differs from the sweep's that exists.
+        ValueError: An option is wrong, or differs from that of the sweep to be resumed.
         FileExistsError: The sweep exists, and `resume` is False; nothing is touched.
         OSError: Files cannot be written; what was finished is kept.
     """
@@ -126,18 +130,23 @@ def _check_options(space, model, tuner, *counts):
     for name, value in zip(names, counts, strict=True):
         check_count(name, value)
     if counts[4] == 1:
-        raise ValueError("1 fold (folds); expected at least 2, or none")
+        raise ValueError("folds must be at least 2, or None. Received: folds=1")
     if tuner not in ORACLES:
         raise ValueError(unknown("tuner", tuner, list(ORACLES)))
     if not space:
-        raise ValueError("no hyperparameter to vary; expected one or more; try --set layout=50,100")
+        raise ValueError(
+            "space must have at least one hyperparameter. Received: none. Try --set layout=50,100"
+        )
     spaces.check(space, model, tuner)
 
 
 def _check_first(plan, rows):
     """Makes the model of the first values: what is wrong with it is wrong with every trial."""
     if plan["folds"] and plan["folds"] > len(rows.x_train):
-        raise ValueError(f"{plan['folds']} folds of {len(rows.x_train)} rows; expected fewer folds")
+        raise ValueError(
+            f"folds must be at most the {len(rows.x_train)} training rows. "
+            f"Received: folds={plan['folds']}"
+        )
     first = spaces.hyperparameters(plan["space"]).values
     few = rows._replace(x=rows.x[:100], is_test=np.zeros(len(rows.x[:100]), bool))
     with warnings.catch_warnings():
@@ -151,19 +160,20 @@ def _take_up(directory, plan, resume):
     if path.exists() or trial_folders(directory):
         if not resume:
             raise FileExistsError(
-                f"the sweep exists ({directory}); expected a new one; try --resume to go on with "
-                "it, or another --name"
+                "the sweep must be a new one. "
+                f"Received: the folder of a sweep ({directory}). Try --resume to go on with it, or "
+                "another --name"
             )
         before = read_json(path)
         if path.exists() and not isinstance(before, dict):
             raise ValueError(
-                f"damaged file ({path}); expected the plan of the sweep; try deleting it: the "
-                "sweep then goes on with the options given"
+                f"the plan of the sweep must be JSON. Received: a damaged file ({path}). Try "
+                "deleting it: the sweep then goes on with the given options"
             )
         if before and (changes := _changes(before, plan)):
             raise ValueError(
-                f"the sweep has changed: {'; '.join(changes)} ({path}); expected the options that "
-                "it began with; try another --name"
+                "a resumed sweep must have the options that it began with. "
+                f"Received: {'; '.join(changes)} ({path}). Try another --name"
             )
     directory.mkdir(parents=True, exist_ok=True)
     write_json(path, plan)
@@ -189,4 +199,7 @@ def _run(plan, directory, rows, count, console):
             else:
                 Sweep(plan, directory, rows).search()
     except keras_tuner.errors.FatalError as error:
-        raise OSError(f"{error}; what was finished is kept; try --resume") from error
+        raise OSError(
+            "the files of a sweep must be writable. "
+            f"Received: {error} ({directory}). Try --resume: finished trials are kept"
+        ) from error

@@ -1,25 +1,29 @@
-"""Search spaces: what people write, what KerasTuner searches, and the models they stand for."""
+"""Search spaces: how people write them, how KerasTuner searches them, and the models of trials."""
 
 import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+import keras
 import keras_tuner
 
-from kerasae.models import ZOO
+from kerasae.datasets import Data
+from kerasae.models import ZOO, Autoencoder
 from kerasae.models.recipes import check_family, default_units, fill_in, row_shape
 from kerasae.validation import parse_layout, unknown
 
-# What is given by objects, or stands fixed, is no hyperparameter under its builder's name.
+# Arguments of builders that are not hyperparameters: they take objects, or follow from the sweep.
 NOT_PLAIN = {
     *("input_shape", "hidden_units", "codings", "bottleneck", "gate", "stack", "scaler"),
     *("columns", "loss", "model_class", "seed", "name"),
 }
-# Numbers that stand for a corruption, so that they can be searched.
+# Hyperparameters for the amount of a corruption alone, so that it can be searched as a number.
 CORRUPTIONS = {"stddev": "gaussian", "rate": "salt-pepper"}
 TEXTS = {"layout", "corruption"}
 OF_TRAINING = {"learning_rate", "batch_size"}
 
 
-def parse(settings):
+def parse(settings: Iterable[str]) -> dict[str, Any]:
     """Reads hyperparameters as people write them.
 
     Args:
@@ -45,7 +49,9 @@ def parse(settings):
 def _parse_one(setting):
     name, _, text = setting.partition("=")
     if not name or not text:
-        raise ValueError(f"'{setting}' (--set); expected name=value,value; try beta=0.01,0.1")
+        raise ValueError(
+            f"--set must be NAME=VALUE,VALUE. Received: --set={setting!r}. Try beta=0.01,0.1"
+        )
     if name in TEXTS:
         return name, text.split(",")
     if ":" not in text:
@@ -54,8 +60,8 @@ def _parse_one(setting):
     numbers = all(isinstance(one, int | float) for one in (low, high, *count)) and len(count) < 2
     if not numbers or not low < high or (count and not (low > 0 and count[0] > 1)):
         raise ValueError(
-            f"range '{text}' (--set {name}); expected low:high, or low:high:count with low above 0 "
-            "and a count above 1; try 0.001:1:4"
+            f"{name} must be LOW:HIGH, or LOW:HIGH:COUNT with LOW above 0 and COUNT above 1. "
+            f"Received: {name}={text!r} (--set). Try 0.001:1:4"
         )
     if not count:
         return name, {"low": low, "high": high}
@@ -72,7 +78,7 @@ def _value(text):
     return {"true": True, "false": False}.get(text.lower(), text)
 
 
-def check(space, model, tuner):
+def check(space: Mapping[str, Any], model: str, tuner: str) -> None:
     """Refuses a search space that its family of models cannot have.
 
     Args:
@@ -81,7 +87,7 @@ def check(space, model, tuner):
         tuner: "grid", "random", "bayesian" or "hyperband".
 
     Raises:
-        ValueError: An unknown hyperparameter, a value that cannot be, or a grid over a range.
+        ValueError: An unknown hyperparameter, a wrong value, or a grid over a range.
     """
     known = _names(model)
     for name, values in space.items():
@@ -90,15 +96,19 @@ def check(space, model, tuner):
         if isinstance(values, dict):
             if tuner == "grid" or name in TEXTS:
                 raise ValueError(
-                    f"a range of any numbers ({name}); expected values; try "
-                    f"{name}={values['low']}:{values['high']}:5, or another tuner"
+                    f"{name} must be a list of values for tuner={tuner}. "
+                    f"Received: any number in [{values['low']}, {values['high']}]. "
+                    f"Try {name}={values['low']}:{values['high']}:5, or another tuner"
                 )
         elif len({str(value) for value in values}) < len(values) or not values:
-            raise ValueError(f"{values} ({name}); expected distinct values")
+            raise ValueError(f"{name} must have distinct values. Received: {name}={values}")
     for layout in space.get("layout", ()):
         parse_layout(layout)
     if len(given := {"corruption", *CORRUPTIONS} & set(space)) > 1:
-        raise ValueError(f"{' and '.join(sorted(given))} (corruption); expected one of them")
+        raise ValueError(
+            "the corruption must be given once, as corruption, rate or stddev. "
+            f"Received: {' and '.join(sorted(given))}"
+        )
 
 
 def _names(model):
@@ -107,13 +117,10 @@ def _names(model):
 
 
 def _arguments(builder):
-    parameters = inspect.signature(builder).parameters.values()
-    passed_on = any(one.kind is one.VAR_KEYWORD for one in parameters)
-    own = {one.name for one in parameters if one.kind is not one.VAR_KEYWORD}
-    return own | (_arguments(ZOO["stacked"]) if passed_on else set())
+    return set(inspect.signature(builder).parameters)
 
 
-def hyperparameters(space):
+def hyperparameters(space: Mapping[str, Any]) -> keras_tuner.HyperParameters:
     """The space as KerasTuner searches it.
 
     Args:
@@ -135,8 +142,10 @@ def hyperparameters(space):
     return declared
 
 
-def build(model, values, rows, scaler):
-    """Makes the model that a trial's values stand for.
+def build(
+    model: str, values: Mapping[str, Any], rows: Data, scaler: keras.layers.Layer | None
+) -> Autoencoder:
+    """Makes the model of a trial.
 
     Args:
         model: Name of the family in `ZOO`.
@@ -148,7 +157,7 @@ def build(model, values, rows, scaler):
         An `Autoencoder`.
 
     Raises:
-        ValueError: Values that do not go together.
+        ValueError: The values do not go together.
     """
     input_shape = row_shape(model, rows.x.shape[1], rows.image_shape)
     layout = values.get("layout")

@@ -5,21 +5,24 @@ import math
 import os
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import keras_tuner
 import numpy as np
 from keras.callbacks import EarlyStopping
 from keras_tuner.engine.base_tuner import BaseTuner
+from keras_tuner.engine.trial import Trial
 
 from kerasae.atomic import write_file
-from kerasae.datasets import load
+from kerasae.datasets import Data, load
 from kerasae.export import KERAS_FILE
 from kerasae.models.recipes import make_scaler, optimizer_of
 from kerasae.tuning import space
 from kerasae.tuning.hparams import write_hparams
-from kerasae.tuning.oracle import ORACLES
+from kerasae.tuning.oracle import ORACLES, Resumable
 from kerasae.tuning.results import RESULT, TRIAL, read_json, write_json
 
 
@@ -27,7 +30,7 @@ class Sweep(BaseTuner):
     """Trains the trials of a plan, alone or as one of KerasTuner's workers.
 
     The rows are loaded once a process. Every trial starts from the plan's seed, so that its result
-    depends neither on its turn nor on who trains it.
+    depends neither on the order of the trials nor on the process that trains it.
 
     Args:
         plan: Dict as `search` writes it to `sweep.json`.
@@ -35,7 +38,12 @@ class Sweep(BaseTuner):
         rows: The plan's `kerasae.datasets.Data`, or None to load it.
     """
 
-    def __init__(self, plan, directory, rows=None):
+    def __init__(
+        self,
+        plan: Mapping[str, Any],
+        directory: str | os.PathLike[str],
+        rows: Data | None = None,
+    ) -> None:
         directory = Path(directory)
         self.plan = plan
         super().__init__(
@@ -44,36 +52,36 @@ class Sweep(BaseTuner):
         rows = rows or load(plan["data"], **plan["load_options"])
         self.whole = _part(plan, rows)
         with warnings.catch_warnings():
-            # The whole has been warned of; a fold's constant columns are the fold's.
+            # Constant columns have been warned of; those of a fold alone are not the user's.
             warnings.simplefilter("ignore")
             folds = _folds(rows, plan["folds"], plan["seed"])
             self.folds = [_part(plan, fold) for fold in folds]
-        self._asked = -math.inf
-        # Every trial is a first call, which TensorFlow takes for a loop that compiles again.
+        self._last_request = -math.inf
+        # Every trial compiles its model, which TensorFlow reports as needless retracing.
         logging.getLogger("tensorflow").addFilter(_not_of_retracing)
 
-    # The oracle's files are the whole state: KerasTuner would write one more in place, and take up
-    # an old sweep only where it finds that one.
+    # The oracle's files are the whole state: KerasTuner would write one more in place, and resume
+    # a sweep only where it finds that one.
     def _populate_initial_space(self):
         if not self._is_worker():
             self.oracle.reload()
 
-    def save(self):
+    def save(self) -> None:
         """Writes the oracle's state, where this process has it."""
         if not self._is_worker():
             self.oracle.save()
 
-    def pre_create_trial(self):
-        """Waits a little before it asks an oracle again that had nothing to give."""
-        time.sleep(max(0.0, self._asked + 0.3 - time.monotonic()))
-        self._asked = time.monotonic()
+    def pre_create_trial(self) -> None:
+        """Waits a little before the next request to an oracle that had no trial to give."""
+        time.sleep(max(0.0, self._last_request + 0.3 - time.monotonic()))
+        self._last_request = time.monotonic()
 
-    def on_trial_end(self, trial):
-        """Tells the oracle; a trial of a fraction of a second need not wait."""
+    def on_trial_end(self, trial: Trial) -> None:
+        """Reports the trial's end to the oracle; the next request need not wait."""
         super().on_trial_end(trial)
-        self._asked = -math.inf
+        self._last_request = -math.inf
 
-    def run_trial(self, trial):
+    def run_trial(self, trial: Trial) -> dict[str, float]:
         """Trains one trial, unless its result is there already.
 
         Args:
@@ -110,7 +118,7 @@ class Sweep(BaseTuner):
             result.update(self._train(values, folder), status="completed")
         except OSError:
             raise
-        except Exception as error:  # whatever a combination of values can bring about
+        except Exception as error:  # any that a combination of values can cause
             result["cause"] = " ".join(str(error).split())[:500] or type(error).__name__
         result["seconds"] = round(time.monotonic() - started, 3)
         write_json(folder / RESULT, result)
@@ -165,12 +173,12 @@ class StopOnNaN(keras.callbacks.Callback):
     Keras's `TerminateOnNaN` waits for the loss of every execution, some 7% of the time on MNIST.
     """
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if not math.isfinite(logs["loss"]):
             self.model.stop_training = True
 
 
-def make_oracle(plan):
+def make_oracle(plan: Mapping[str, Any]) -> Resumable:
     """The oracle of a plan.
 
     Args:
@@ -188,7 +196,7 @@ def make_oracle(plan):
     )
 
 
-def is_worker():
+def is_worker() -> bool:
     """Whether KerasTuner's environment variables make this process a worker of a chief."""
     return "KERASTUNER_ORACLE_IP" in os.environ and "chief" not in os.environ["KERASTUNER_TUNER_ID"]
 
@@ -198,13 +206,12 @@ def _not_of_retracing(record):
 
 
 def _part(plan, rows):
-    # `Data` copies the rows that it is asked for.
-    x = rows.x_train
+    x = rows.x_train  # a copy, made once
     return rows, make_scaler(plan["scaler"], x, rows.image_shape), x, rows.x_test
 
 
 def _folds(rows, count, seed):
-    """The training rows as so many data sets, each with another part of them to validate on."""
+    """The training rows as `count` data sets, each with another part of them to validate on."""
     x = rows.x_train
     turn = np.random.default_rng(seed).permutation(len(x)) % (count or 1)
     return [rows._replace(x=x, y=None, is_test=turn == fold) for fold in range(count or 0)]
@@ -212,8 +219,10 @@ def _folds(rows, count, seed):
 
 def _check_finite(history):
     for name in ("loss", "val_mse"):
-        bad = np.flatnonzero(~np.isfinite(history.get(name, [np.nan])))
+        values = history.get(name, [np.nan])
+        bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
             raise ValueError(
-                f"diverged: {name} is not finite in epoch {bad[0] + 1}; try a lower learning_rate"
+                f"{name} must stay finite. Received: {name}={values[bad[0]]} in epoch "
+                f"{bad[0] + 1}. Try a lower learning_rate"
             )

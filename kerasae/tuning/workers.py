@@ -6,8 +6,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 from keras_tuner.src import protos
@@ -16,16 +18,16 @@ from keras_tuner.src.distribute.oracle_chief import OracleServicer
 from kerasae.tuning.results import PLAN, RESULT, read_json, write_json
 from kerasae.tuning.sweep import Sweep, make_oracle
 
-# A trial during which its process died so often is recorded as failed.
+# A trial whose process died this often is recorded as failed.
 DEATHS = 3
 WORK = "import sys; from kerasae.tuning.workers import work; sys.exit(work(sys.argv[1]))"
 STOPS = 2  # the exit status of a worker that must not be started again
 
 
-def run_workers(plan, directory, count):
+def run_workers(plan: Mapping[str, Any], directory: Path, count: int) -> None:
     """Runs a sweep with worker processes, and starts a dead one again under its own name.
 
-    Without that a dead one would hang the others, who wait for the trial it was given. The oracle
+    Without that the other workers would wait for ever for the trial of a dead one. The oracle
     lives in this process; workers end by themselves when this process does.
 
     The cores are divided among them. Fewer threads take some sums in another order: of the five
@@ -98,7 +100,7 @@ def _attend(running, oracle, start, directory):
             place = (name, None) if trial is None else trial.trial_id
             deaths[place] = deaths.get(place, 0) + 1
             if status == STOPS or (trial is None and deaths[place] >= DEATHS):
-                raise OSError(f"{_last_words(directory, name)} ({_log(directory, name)})")
+                raise OSError(f"{_last_line(directory, name)} ({_log(directory, name)})")
             if deaths[place] >= DEATHS:
                 _record_death(trial, Path(oracle._get_trial_dir(trial.trial_id)), status)
             running[name] = start(name)
@@ -106,20 +108,20 @@ def _attend(running, oracle, start, directory):
 
 def _record_death(trial, folder, status):
     how = f"by signal {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
-    cause = f"its process died {DEATHS} times, {how}; try fewer workers, or a smaller layout"
+    cause = f"its process died {DEATHS} times, {how}. Try fewer workers, or a smaller layout"
     nothing = dict.fromkeys(("val_mse", "spread", "test_mse", "fold_mse", "epochs", "fit_seconds"))
     values = trial.hyperparameters.values
     result = {"trial": trial.trial_id, "values": values, "status": "failed", **nothing}
     write_json(folder / RESULT, {**result, "cause": cause, "seconds": 0.0})
 
 
-def _last_words(directory, name):
+def _last_line(directory, name):
     lines = _log(directory, name).read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "a worker died without a word"
+    return lines[-1] if lines else "a worker must end with status 0. Received: a death, no message"
 
 
-def work(directory):
-    """Takes trials from the chief until there are none; what a worker process does.
+def work(directory: str | os.PathLike[str]) -> int:
+    """Trains trials of the chief until there are none; this is what a worker process runs.
 
     Args:
         directory: Folder of the sweep.

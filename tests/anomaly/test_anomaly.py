@@ -80,12 +80,12 @@ def test_thresholds_are_what_they_say(model, rows):
 
 @pytest.mark.parametrize("threshold", ["p0", "p100", "p", "99", "0", 0, 1, -0.1, "sd", "3 sigma"])
 def test_thresholds_that_cannot_be_read_are_refused(model, rows, threshold):
-    with pytest.raises(ValueError, match="expected a percentile p99"):
+    with pytest.raises(ValueError, match="threshold must be a percentile p99.*Try p99"):
         anomaly.calibrate(model, rows, threshold)
 
 
 def test_a_small_tail_needs_enough_rows(model, rows):
-    with pytest.raises(ValueError, match="98 normal rows .* at least 99"):
+    with pytest.raises(ValueError, match="at least 99 normal rows .* Received: 98 rows"):
         anomaly.calibrate(model, rows[:98], 0.01)
     anomaly.calibrate(model, rows[:99], 0.01)
 
@@ -129,7 +129,7 @@ def test_a_calibration_is_saved_with_the_model_and_ends_with_training(model, row
     anomaly.calibrate(loaded, rows[1000:2000], "p50")
     assert 0.3 < anomaly.score(loaded, rows[2000:]).is_anomaly.mean() < 0.7
     loaded.fit(rows[:100], verbose=0)
-    with pytest.raises(ValueError, match="no threshold"):
+    with pytest.raises(ValueError, match="must be calibrated .*without a threshold"):
         anomaly.score(loaded, rows[:50])
 
 
@@ -164,6 +164,37 @@ def test_trimming_keeps_outliers_out_of_the_new_model(rows, scaler):
     assert trimmed.model.optimizer.learning_rate == 0.01
     mean = ops.convert_to_numpy(trimmed.model.scaler.mean).ravel()
     np.testing.assert_allclose(mean, x[trimmed.kept].mean(axis=0), rtol=1e-3, atol=1e-3)
+
+
+def test_the_second_model_is_trained_as_fit_would(model, rows, capsys):
+    epochs = []
+    watching = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: epochs.append(sorted(logs))
+    )
+    anomaly.trim_and_refit(
+        model, rows[:200], epochs=2, validation_data=rows[200:300], callbacks=[watching], verbose=0
+    )
+    assert epochs == [["loss", "mse", "val_loss", "val_mse"]] * 2
+    assert not capsys.readouterr().out
+    # By default one epoch of batches of 32, with a progress bar.
+    alone = anomaly.trim_and_refit(model, rows[:200])
+    assert "5/5" in capsys.readouterr().out
+    assert (alone.model.history.params["epochs"], alone.model.history.params["steps"]) == (1, 5)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'epoch'"):
+        anomaly.trim_and_refit(model, rows[:200], epoch=2)
+
+
+@pytest.mark.parametrize("arguments", [{"epochs": 0}, {"batch_size": 0}])
+def test_impossible_counts_are_refused(model, rows, arguments):
+    with pytest.raises(ValueError, match=f"{next(iter(arguments))} must be a whole number"):
+        anomaly.trim_and_refit(model, rows[:200], **arguments)
+
+
+def test_the_guard_names_the_package_that_it_needs(model, rows, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    anomaly.calibrate(model, rows[1000:2000])
+    with pytest.raises(ModuleNotFoundError, match="sklearn must be installed for the guard. Try"):
+        anomaly.calibrate(model, rows[1000:2000], guard=1.0)
 
 
 @pytest.mark.parametrize("quantile", [0, 1, -0.5, float("nan")])

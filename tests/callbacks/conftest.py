@@ -47,7 +47,7 @@ def assert_same(variables):
 
 
 class InterruptedFitError(Exception):
-    """Stands for a kill within the process."""
+    """Acts as a kill within the process."""
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def test_tensorboard_gets_the_mean_and_the_histogram_of_the_codings(make, x, tmp
 
 
 def test_rows_that_do_not_fit_are_refused_before_training(make, x):
-    with pytest.raises(ValueError, match=r"\(63,\) \(AverageActivation\)"):
+    with pytest.raises(ValueError, match=r"AverageActivation must hold rows.*\(63,\)"):
         make().fit(x, verbose=0, callbacks=[AverageActivation(x[:, :63])])
 
 

@@ -20,7 +20,7 @@ from kerasae.tuning.book import BETAS
 
 
 class Page(HTMLParser):
-    """What stands in a page: the attributes of its tags, and the cells of its table."""
+    """The content of a page: the attributes of its tags, and the cells of its table."""
 
     def __init__(self, text):
         super().__init__()
@@ -101,7 +101,7 @@ def test_the_whole_chapter_on_digits(monkeypatch, capsys, tmp_path):
 
 @pytest.mark.tensorflow
 @pytest.mark.slow
-def test_one_section_alone_gives_the_same_figures(monkeypatch, capsys, tmp_path):
+def test_one_section_alone_gives_the_same_numbers(monkeypatch, capsys, tmp_path):
     found = []
     for section in ("19.2", "19.2.3"):
         arguments = ["--section", section, "--output", str(tmp_path / section), "--epochs", "1"]
@@ -180,15 +180,15 @@ def test_a_report_shows_text_as_text_and_is_written_whole(tmp_path):
 
 
 MISTAKES = {
-    "--data digts": "unknown data set 'digts'; expected one of digits, mnist; try digits",
-    "--section 19.9": "unknown section '19.9'",
-    "--section 19.2.": "unknown section '19.2.'",
-    "--epochs 0": "0 is no count (--epochs)",
+    "--data digts": "data set must be one of digits, mnist. Received: data set='digts'. Try digits",
+    "--section 19.9": "Received: section='19.9'",
+    "--section 19.2.": "Received: section='19.2.'",
+    "--epochs 0": "must be a whole number of at least 1. Received: --epochs=0",
     "--output file": "file",
 }
 
 
-@pytest.mark.parametrize(("line", "words"), MISTAKES.items(), ids=MISTAKES)
-def test_a_mistake_is_answered_in_one_line(mistake, line, words):
+@pytest.mark.parametrize(("line", "message"), MISTAKES.items(), ids=MISTAKES)
+def test_a_mistake_is_one_line(mistake, line, message):
     Path("file").touch()
-    assert words in mistake("chapter", *line.split())
+    assert message in mistake("chapter", *line.split())

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kerasae import load_model
+from kerasae import ZOO, load_model
 from kerasae.datasets import load
 
 HELP = """
@@ -85,8 +85,8 @@ def test_a_table_is_matched_by_the_names_of_its_columns(kerasae):
     status, _, err = kerasae("features", "saved_models/t", "short.csv", "-o", "x.npy")
     assert status == 2
     assert err == (
-        "error: column 'c' is missing, 1 in all (short.csv); expected the columns a, b, c, d, e, "
-        "...\n"
+        "error: short.csv must have the columns a, b, c, d, e, .... Received: no column 'c', "
+        "1 missing in all\n"
     )
 
 
@@ -127,78 +127,161 @@ def test_anomalies_are_flagged_and_drawn(kerasae, tmp_path):
     assert "from the 200 rows of normal.csv" in out
 
 
+def layer_types(model):
+    return [type(layer).__name__ for layer in model.layers]
+
+
+# Options of one run a family, what the saved model says of them, and what it must be.
+FAMILIES = {
+    "stacked": (
+        "--hidden 8-4-8 --tied",
+        lambda model: layer_types(model.decoder),
+        ["TiedDense", "TiedDense"],
+    ),
+    "convolutional": (
+        "--hidden 4-6-4",
+        lambda model: (model.row_shape, model.encoder.layers[0].filters),
+        ((8, 8, 1), 4),
+    ),
+    "sparse": (
+        "--hidden 8 --rho -0.3 --beta 0.1",
+        lambda model: (model.encoder.layers[-1].rho, float(model.encoder.layers[-1].beta)),
+        (-0.3, pytest.approx(0.1)),
+    ),
+    "k-sparse": ("--hidden 8 --k 3", lambda model: model.encoder.layers[-1].k, 3),
+    "winner-take-all": (
+        "--hidden 8 --winners 0.25",
+        lambda model: model.decoder.layers[0].winners,
+        0.25,
+    ),
+    "denoising": ("--hidden 8", lambda model: model.encoder.layers[0].stddev, 0.2),
+    "contractive": (
+        "--hidden 8 --beta 0.3",
+        lambda model: float(model.contraction.beta),
+        pytest.approx(0.3),
+    ),
+    "variational": (
+        "--hidden 8 --likelihood gaussian",
+        lambda model: type(model.loss).__name__,
+        "GaussianLikelihood",
+    ),
+    "adversarial": (
+        "--hidden 8-2-8 --prior swiss-roll",
+        lambda model: type(model.prior).__name__,
+        "SwissRollPrior",
+    ),
+}
+
+
 @pytest.mark.tensorflow
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["--model", "sparse", "--rho", "-0.3", "--beta", 0.1],
-        ["--model", "denoising"],
-        ["--model", "denoising", "--corruption", "salt-pepper:0.3"],
-    ],
-)
-def test_every_family_trains(kerasae, options):
-    status, _, err = kerasae("train", "--epochs", 1, "--hidden", 8, "--name", "m", *options)
+@pytest.mark.parametrize("family", ZOO)
+def test_every_family_trains(kerasae, family):
+    options, setting, expected = FAMILIES[family]
+    train = ("train", "digits", "--epochs", 1, "--name", "m", "--model", family)
+    status, out, err = kerasae(*train, *options.split())
     assert (status, err) == (0, "")
-    first, *_, last = load_model("saved_models/m").encoder.layers
-    if "sparse" in options:
-        assert (last.rho, round(float(last.beta), 3)) == (-0.3, 0.1)
-    elif "--corruption" in options:
-        assert (first.rate, first.low, first.high) == (0.3, 0.0, 1.0)
-    else:
-        assert first.stddev == 0.2
+    assert "PCA" in out
+    model = load_model("saved_models/m")
+    assert setting(model) == expected
+    assert np.isfinite(model.reconstruct(load("digits").x_test)).all()
+    if model.prior is not None:
+        check_generated(kerasae, model)
+
+
+def check_generated(kerasae, model):
+    for name in ("rows.csv", "rows.png"):
+        status, out, err = kerasae(
+            "generate", "saved_models/m", "-o", name, "--count", 12, "--seed", 3
+        )
+        assert (status, err) == (0, "")
+        assert f"12 rows: {name}" in out
+    rows = pd.read_csv("rows.csv")
+    assert list(rows.columns) == [f"column_{i}" for i in range(64)]
+    np.testing.assert_allclose(rows, model.generate(12, seed=3), rtol=1e-5, atol=1e-5)
+    assert Path("rows.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.tensorflow
+def test_any_family_convolves_images(kerasae):
+    options = ("--images", "--corruption", "salt-pepper:0.3", "--hidden", "4-6-4")
+    train = ("train", "digits", "--epochs", 1, "--name", "m", "--model", "denoising")
+    status, _, err = kerasae(*train, *options)
+    assert (status, err) == (0, "")
+    model = load_model("saved_models/m")
+    assert model.row_shape == (8, 8, 1)
+    assert layer_types(model.encoder)[:2] == ["SaltPepperDropout", "Conv2D"]
+    noise = model.encoder.layers[0]
+    assert (noise.rate, noise.low, noise.high) == (0.3, 0.0, 1.0)
+
+
+def test_options_of_another_family_are_refused(mistake):
+    for option, value, families in (
+        ("rho", "1", "sparse"),
+        ("k", "3", "k-sparse"),
+        ("winners", "0.1", "winner-take-all"),
+        ("likelihood", "gaussian", "variational"),
+        ("prior", "mixture", "adversarial"),
+    ):
+        err = mistake("train", f"--{option}", value, "--model", "stacked", "--hidden", "8")
+        assert err.startswith(f"error: {option} must go with model={families}. Received: {option}=")
+        assert err.endswith(", model=stacked\n")
 
 
 MISTAKES = {
     "trian": "No such command 'trian'",
-    "train digts": "unknown data set 'digts'; expected one of digits, mnist; try digits",
-    "train --model staked": "unknown model 'staked'; expected one of adversarial",
-    "train --hidden 300-100": "try 300-100-300",
-    "train --hidden 0": "expected whole numbers of at least 1",
-    "train --epochs 0": "0 is no count (--epochs)",
+    "train digts": "data set must be one of digits, mnist. Received: data set='digts'. Try digits",
+    "train --model staked": "model must be one of adversarial, contractive",
+    "train --hidden 300-100": "layout='300-100'. Try 300-100-300",
+    "train --hidden 0": "layout must be whole numbers of at least 1",
+    "train --epochs 0": "must be a whole number of at least 1. Received: --epochs=0",
     "train --epochs many": "--epochs",
-    "train --batch-size -1": "-1 is no count (--batch-size)",
-    "train --learning-rate 0 --hidden 8": "0.0 (learning rate)",
-    "train --learning-rate nan --hidden 8": "nan (learning rate)",
-    "train --activation tahn": "unknown activation 'tahn'",
-    "train --rho -0.1 --hidden 8": "--rho -0.1 with --model stacked; expected --model sparse",
+    "train --batch-size -1": "must be a whole number of at least 1. Received: --batch-size=-1",
+    "train --learning-rate 0 --hidden 8": "finite number. Received: learning_rate=0.0",
+    "train --learning-rate nan --hidden 8": "finite number. Received: learning_rate=nan",
+    "train --activation tahn": "Received: activation='tahn'. Try tanh",
+    "train --rho -0.1 --hidden 8": "rho must go with model=sparse. Received: rho=-0.1, model=stack",
     "train --model sparse --rho 1 --hidden 8": "rho must lie strictly inside",
     "train --model sparse --beta -1 --hidden 8": "beta must be finite and at least 0",
-    "train --model sparse --activation relu --hidden 8": "expected one of tanh",
-    "train --corruption salt:0.3": "try gaussian:0.2",
-    "train --corruption gaussian:x": "try gaussian:0.2",
+    "train --model sparse --activation relu --hidden 8": "one of tanh",
+    "train --model adversarial --prior swiss-roll --hidden 8": "codings must be (batch, 2)",
+    "train --corruption salt:0.3": "corruption='salt:0.3'. Try gaussian:0.2",
+    "train --corruption gaussian:x": "corruption='gaussian:x'. Try gaussian:0.2",
     "train --corruption gaussian:-1": "stddev must be finite",
-    "train --threshold 99": "threshold '99'; expected a percentile p99",
-    "anomalies nowhere digits -o x.npy": "unknown format '.npy'",
-    "anomalies nowhere digits -o x.csv": "no such model (nowhere)",
-    "train --scaler rnge": "unknown scaler 'rnge'",
-    "train nowhere.csv": "no such file (nowhere.csv)",
+    "train --threshold 99": "threshold must be a percentile p99, standard deviations 3sd",
+    "anomalies nowhere digits -o x.npy": "must end in .csv or .parquet. Received: output='x.npy'",
+    "anomalies nowhere digits -o x.csv": "Received: nowhere, which does not exist",
+    "train --scaler rnge": "scaler='rnge'. Try range",
+    "train nowhere.csv": "path must be a file that exists. Received: path='nowhere.csv'",
     "train --no-such-option": "--no-such-option",
     "train --test-fraction 2": "test_fraction",
-    "features nowhere digits -o x.npy": "no such model (nowhere)",
-    "features nowhere digits -o x.xlsx": "unknown format '.xlsx'",
+    "features nowhere digits -o x.npy": "Received: nowhere, which does not exist",
+    "features nowhere digits -o x.xlsx": "Received: output='x.xlsx'",
     "features nowhere digits": "--output",
-    "tune layuots": "unknown sweep 'layuots'; expected one of beta, layouts, search; try layouts",
-    "tune search": "try --set layout=50,100",
-    "tune search --set layout": "expected name=value,value",
-    "tune search --set bta=1 --model sparse": "unknown hyperparameter 'bta'",
-    "tune layouts --set layout=300-100": "try 300-100-300",
-    "tune layouts nowhere.csv": "no such file (nowhere.csv)",
-    "tune layouts --tuner gird": "unknown tuner 'gird'",
-    "tune layouts --workers 0": "0 is no count (workers)",
-    "tune layouts --folds 1": "1 fold (folds)",
-    "export nowhere": "no such model (nowhere)",
-    "export nowhere --format onxx": "unknown format 'onxx'; expected one of litert, onnx, saved",
-    "info nowhere": "no such model (nowhere)",
+    "generate nowhere -o x.png": "Received: nowhere, which does not exist",
+    "generate nowhere -o x.jpg": "Received: output='x.jpg'",
+    "generate nowhere -o x.png -n 0": "must be a whole number of at least 1. Received: --count=0",
+    "tune layuots": "must be one of beta, layouts, search. Received: sweep='layuots'. Try layouts",
+    "tune search": "Try --set layout=50,100",
+    "tune search --set layout": "--set must be NAME=VALUE,VALUE. Received: --set='layout'",
+    "tune search --set bta=1 --model sparse": "Received: hyperparameter='bta'. Try beta",
+    "tune layouts --set layout=300-100": "Received: layout='300-100'. Try 300-100-300",
+    "tune layouts nowhere.csv": "path must be a file that exists. Received: path='nowhere.csv'",
+    "tune layouts --tuner gird": "tuner must be one of bayesian, grid, hyperband, random. Received",
+    "tune layouts --workers 0": "must be a whole number of at least 1. Received: workers=0",
+    "tune layouts --folds 1": "folds must be at least 2, or None. Received: folds=1",
+    "export nowhere": "Received: nowhere, which does not exist",
+    "export nowhere --format onxx": "format must be one of litert, onnx, saved_model. Received",
+    "info nowhere": "Received: nowhere, which does not exist",
 }
 
 
-@pytest.mark.parametrize(("line", "words"), MISTAKES.items(), ids=MISTAKES)
-def test_a_mistake_is_answered_in_one_line_with_status_2(kerasae, line, words, tmp_path):
+@pytest.mark.parametrize(("line", "message"), MISTAKES.items(), ids=MISTAKES)
+def test_a_mistake_is_one_line_with_status_2(kerasae, line, message, tmp_path):
     status, out, err = kerasae(*line.split())
     assert status == 2
     assert err.startswith("error: ")
     assert err.count("\n") == 1
-    assert words in err
+    assert message in err
     assert "Traceback" not in out + err
     assert not list(tmp_path.iterdir())
 
@@ -213,7 +296,7 @@ def test_tune_and_export(kerasae, tmp_path):
     assert str(Path("sweeps/s/leaderboard.csv")) in out
     status, _, err = kerasae(*line)
     assert status == 2
-    assert "try --resume to go on with it" in err
+    assert "Try --resume to go on with it" in err
     assert kerasae(*line, "--resume")[0] == 0
     status, out, err = kerasae("export", "sweeps/s")
     assert (status, err) == (0, "")

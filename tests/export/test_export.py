@@ -2,7 +2,9 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from kerasae import RangeScaling, export_saved_model, load_model, stacked_autoencoder
+from kerasae.export import FORMATS, publish_model, read_manifest
 from kerasae.export.tf_serving import write_serving_files
 from kerasae.export.versions import publish, verify, versions
 
@@ -32,7 +35,7 @@ def model(digits):
 
 @pytest.fixture
 def exported(model, digits, tmp_path):
-    """The folder of a trained model's export, and what its methods say to rows in x.npy."""
+    """The folder of a trained model's export, and what its methods give for rows in x.npy."""
     model.fit(digits, epochs=1, verbose=0)
     folder = export_saved_model(model, tmp_path / "demo", metrics={"test_mse": 0.5})
     x = digits[:10]
@@ -46,7 +49,7 @@ def exported(model, digits, tmp_path):
 
 
 @pytest.mark.tensorflow
-def test_saved_model_cli_answers_as_predict(exported, tmp_path):
+def test_saved_model_cli_gives_the_same_as_predict(exported, tmp_path):
     folder, expected = exported
     tool = Path(sys.executable).with_name("saved_model_cli")
     subprocess.run(
@@ -63,7 +66,7 @@ def test_saved_model_cli_answers_as_predict(exported, tmp_path):
 
 
 @pytest.mark.tensorflow
-def test_the_manifest_tells_what_the_model_is(exported):
+def test_the_manifest_describes_the_model(exported):
     folder, _ = exported
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["kerasae"] == version("kerasae")
@@ -84,12 +87,112 @@ def test_versions_count_on_and_are_never_overwritten(model, tmp_path):
     assert export_saved_model(model, tmp_path / "demo", version=7).name == "7"
     assert export_saved_model(model, tmp_path / "demo").name == "8"
     before = sorted((tmp_path / "demo").rglob("*"))
-    with pytest.raises(FileExistsError, match="version 7 exists.*try version 9"):
+    with pytest.raises(FileExistsError, match="version=7, which exists.*Try version 9$"):
         export_saved_model(model, tmp_path / "demo", version=7)
     for number in (0, -1, 1.5):
         with pytest.raises(ValueError, match="version"):
             export_saved_model(model, tmp_path / "demo", version=number)
     assert sorted((tmp_path / "demo").rglob("*")) == before
+
+
+EXPORTS = {
+    "saved_model": "saved_model.pb",
+    "onnx": "reconstruct.onnx",
+    "litert": "model.tflite",
+}
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_is_published_with_plots_model_and_metrics(form, model, digits, tmp_path):
+    if form == "onnx":
+        pytest.importorskip("tf2onnx", reason="no tf2onnx: pip install 'kerasae[onnx]'")
+    from matplotlib.image import imread
+
+    from kerasae.plots import error_histogram
+
+    history = model.fit(digits, epochs=2, verbose=0).history
+    errors = model.reconstruction_error(digits)
+    plots = {name: error_histogram(errors) for name in ("test_errors", "all_errors")}
+    folder = publish_model(
+        model,
+        tmp_path / "demo",
+        form,
+        metrics={"test_mse": 0.5},
+        plots=plots,
+        keras_model=True,
+    )
+    assert folder == tmp_path / "demo" / "1"
+    assert (folder / EXPORTS[form]).stat().st_size
+    assert sorted(path.name for path in (folder / "plots").iterdir()) == [
+        "all_errors.png",
+        "test_errors.png",
+    ]
+    for name, figure in plots.items():
+        width, height = figure.get_size_inches() * 120
+        assert imread(folder / "plots" / f"{name}.png").shape[:2] == (int(height), int(width))
+    np.testing.assert_array_equal(load_model(folder).encode(digits), model.encode(digits))
+    last = {name: pytest.approx(values[-1]) for name, values in history.items()}
+    manifest = read_manifest(folder)
+    assert manifest["metrics"] == {**last, "test_mse": 0.5}
+    assert manifest["epochs"] == 2
+    assert {"plots/all_errors.png", "plots/test_errors.png", "model.keras", EXPORTS[form]} <= set(
+        manifest["files"]
+    )
+    verify(folder)
+
+
+@pytest.mark.tensorflow
+def test_plots_and_model_are_only_written_where_they_are_wanted(model, tmp_path):
+    folder = publish_model(model, tmp_path / "demo", "litert")
+    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "model.tflite"]
+    assert read_manifest(folder)["metrics"] == {}
+
+
+def test_impossible_exports_are_refused(model, tmp_path):
+    with pytest.raises(ValueError, match="format must be one of .*format='onxx'. Try onnx$"):
+        publish_model(model, tmp_path, "onxx")
+    with pytest.raises(ValueError, match="features must .*'saved_model'. Received: format='onnx'"):
+        publish_model(model, tmp_path, "onnx", features=["codings"])
+    assert not list(tmp_path.iterdir())
+
+
+def publish_at_once(directory, number=None):
+    """Two writers that both fill their folder before either is renamed; what each got."""
+    written = threading.Barrier(2, timeout=60)
+
+    def publish_as(name):
+        def write(folder):
+            (folder / "name").write_text(name)
+            written.wait()
+
+        try:
+            return publish(write, directory, number)
+        except FileExistsError as error:
+            return error
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip("ab", pool.map(publish_as, "ab"), strict=True))
+
+
+@pytest.mark.parametrize("attempt", range(10))
+def test_two_writers_at_once_both_get_a_version(tmp_path, attempt):
+    folders = publish_at_once(tmp_path / "demo")
+    assert sorted(folder.name for folder in folders.values()) == ["1", "2"]
+    for name, folder in folders.items():
+        assert (folder / "name").read_text() == name
+        assert verify(folder) == 1
+    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == ["1", "2"]
+
+
+@pytest.mark.parametrize("attempt", range(10))
+def test_of_two_writers_of_one_version_only_one_gets_it(tmp_path, attempt):
+    outcomes = publish_at_once(tmp_path / "demo", 7)
+    (winner,) = (name for name, one in outcomes.items() if isinstance(one, Path))
+    (loser,) = (one for one in outcomes.values() if not isinstance(one, Path))
+    assert "version=7, which exists" in str(loser)
+    assert (tmp_path / "demo" / "7" / "name").read_text() == winner
+    assert [path.name for path in (tmp_path / "demo").iterdir()] == ["7"]
 
 
 def test_a_version_that_fails_midway_leaves_nothing(tmp_path):
@@ -129,19 +232,19 @@ def test_every_byte_is_verified(exported):
     weights = next((folder / "variables").glob("*.data*"))
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(ValueError, match=r"changed: variables/.*as they were written"):
+    with pytest.raises(ValueError, match=r"as they were written. Received: variables/.* changed"):
         verify(folder)
     weights.unlink()
-    with pytest.raises(ValueError, match="missing: variables/"):
+    with pytest.raises(ValueError, match="Received: variables/.* missing"):
         verify(folder)
     weights.write_bytes(content)
     (folder / "new").touch()
-    with pytest.raises(ValueError, match="added: new"):
+    with pytest.raises(ValueError, match="Received: new added"):
         verify(folder)
     (folder / "manifest.json").write_text("{")
-    with pytest.raises(ValueError, match="damaged manifest"):
+    with pytest.raises(ValueError, match="the manifest must be JSON"):
         verify(folder)
-    with pytest.raises(FileNotFoundError, match="no manifest"):
+    with pytest.raises(FileNotFoundError, match="variables, without manifest.json"):
         verify(folder / "variables")
 
 
@@ -195,7 +298,9 @@ def test_models_are_loaded_from_files_and_folders_of_versions(model, digits, tmp
         np.testing.assert_array_equal(loaded.encode(digits[:5]), model.encode(digits[:5]))
     assert loaded.columns == model.columns
     for path in ("nowhere.keras", "demo/2", "nowhere"):
-        with pytest.raises(FileNotFoundError, match="no such model"):
+        with pytest.raises(
+            FileNotFoundError, match=f"Received: .*{Path(path).name}.*, which does not exist"
+        ):
             load_model(tmp_path / path)
 
 
@@ -212,18 +317,22 @@ def test_damaged_models_are_called_corrupt(model, tmp_path):
     for name, bad in damaged.items():
         path = tmp_path / f"{name}.keras"
         path.write_bytes(bad)
-        with pytest.raises(ValueError, match=f"corrupt model file.*{name}.keras"):
+        with pytest.raises(
+            ValueError, match=f"whole .keras file. Received: a corrupt one .*{name}.keras"
+        ):
             load_model(path)
     with zipfile.ZipFile(tmp_path / "zip.keras", "w") as archive:
         archive.writestr("readme.txt", "not a model")
-    with pytest.raises(ValueError, match="corrupt model file"):
+    with pytest.raises(ValueError, match="whole .keras file. Received: a corrupt one .*zip.keras"):
         load_model(tmp_path / "zip.keras")
 
 
 @pytest.mark.parametrize("name", ["model.h5", "model.pkl", "model"])
 def test_other_formats_are_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"\x80\x04.")
-    with pytest.raises(ValueError, match="expected a .keras file"):
+    with pytest.raises(
+        ValueError, match=f"must be a .keras file.*Received: .*{name}. Try model.save"
+    ):
         load_model(tmp_path / name)
 
 
@@ -238,8 +347,8 @@ def test_models_that_run_code_are_refused(tmp_path):
             return inputs
 
     keras.Sequential([keras.Input((3,)), Unregistered()]).save(tmp_path / "unknown.keras")
-    with pytest.raises(ValueError, match="'Unregistered'.*expected classes of Keras or kerasae"):
+    with pytest.raises(ValueError, match="classes of Keras or kerasae. Received: .*'Unregistered'"):
         load_model(tmp_path / "unknown.keras")
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)]).save(tmp_path / "other.keras")
-    with pytest.raises(ValueError, match="expected a kerasae Autoencoder"):
+    with pytest.raises(ValueError, match="must be a kerasae Autoencoder. Received: a Sequential"):
         load_model(tmp_path / "other.keras")

@@ -125,5 +125,5 @@ def test_widths_that_cannot_be_are_refused(value):
 
 @pytest.mark.parametrize("means", [[1.0, 2.0], [], [[]], [[float("nan")]]])
 def test_means_that_are_no_table_are_refused(means):
-    with pytest.raises(ValueError, match="means must be rows of codings"):
+    with pytest.raises(ValueError, match="means must be finite rows of codings"):
         MixturePrior(means)

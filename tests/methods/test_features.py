@@ -57,5 +57,5 @@ def test_features_follow_the_weights(model, digits):
 
 
 def test_unknown_layers_name_the_nearest(model, digits):
-    with pytest.raises(ValueError, match=r"unknown layer 'hiden_1'.*try hidden_1"):
+    with pytest.raises(ValueError, match=r"layer must be one of .*'hiden_1'. Try hidden_1$"):
         deep_features(model, digits, "hiden_1")

@@ -169,7 +169,7 @@ def test_stacks_that_cannot_be_pretrained_are_refused(digits):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "words"),
+    ("arguments", "error", "message"),
     [
         ({"epochs": 0}, ValueError, "epochs"),
         ({"batch_size": 0}, ValueError, "batch_size"),
@@ -178,9 +178,9 @@ def test_stacks_that_cannot_be_pretrained_are_refused(digits):
         ({"optimizer": "adam"}, TypeError, "optimizer='adam'"),
     ],
 )
-def test_impossible_arguments_are_refused(digits, arguments, error, words):
+def test_impossible_arguments_are_refused(digits, arguments, error, message):
     model = stacked_autoencoder((64,), (8,))
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         pretrain(model, digits[:20], **arguments)
 
 
@@ -190,7 +190,7 @@ def test_rows_are_checked_and_a_diverged_pair_is_not_copied(digits):
     bad[3, 5] = np.nan
     with pytest.raises(ValueError, match="first in row 3, column 5"):
         pretrain(model, bad)
-    with pytest.raises(TypeError, match="rows in memory"):
+    with pytest.raises(TypeError, match="array of rows in memory"):
         pretrain(model, iter([digits[:20]]))
     with pytest.raises(ValueError, match="NaN or infinite weights"):
         pretrain(model, digits * 1e9, epochs=20, optimizer=lambda: keras.optimizers.SGD(1e9))

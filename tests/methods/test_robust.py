@@ -138,6 +138,38 @@ def test_it_stops_where_nothing_changes(spiked, capsys):
     assert "round 1 of 1: loss" in capsys.readouterr().out
 
 
+def test_the_arguments_of_fit_are_those_of_every_round(spiked):
+    epochs, steps = [], []
+    watching = keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs: epochs.append(0),
+        on_epoch_end=lambda epoch, logs: epochs.append(logs["val_mse"]),
+        on_batch_end=lambda batch, logs: steps.append(batch),
+    )
+    model = linear(20, 3)
+    model.compile(keras.optimizers.Adam(0.01), steps_per_execution=1)
+    robust_decomposition(
+        model,
+        spiked[0],
+        penalty=1.0,
+        rounds=2,
+        tolerance=0,
+        epochs=3,
+        batch_size=200,
+        validation_data=spiked[0][:50],
+        callbacks=[watching],
+    )
+    assert [value == 0 for value in epochs] == [True, False, False, False] * 2
+    assert steps == [0, 1, 2] * 6
+    with pytest.raises(TypeError, match="unexpected keyword argument 'shufle'"):
+        robust_decomposition(model, spiked[0], penalty=1.0, shufle=False)
+
+
+@pytest.mark.parametrize(("verbose", "lines"), [(0, 0), (1, 1), ("auto", 1)])
+def test_verbose_is_a_number_or_auto(spiked, capsys, verbose, lines):
+    robust_decomposition(linear(20, 3), spiked[0], penalty=9.0, rounds=1, verbose=verbose)
+    assert len(capsys.readouterr().out.splitlines()) == lines
+
+
 def test_a_calibration_is_cleared(spiked):
     model = linear(20, 3)
     anomaly.calibrate(model, spiked[0])
@@ -146,18 +178,19 @@ def test_a_calibration_is_cleared(spiked):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         ({"penalty": 0}, "penalty"),
         ({"penalty": float("nan")}, "penalty"),
-        ({"penalty": 1, "norm": "row"}, "unknown norm 'row'; .* try rows"),
+        ({"penalty": 1, "norm": "row"}, "norm must be one of .*norm='row'. Try rows"),
         ({"penalty": 1, "rounds": 0}, "rounds"),
         ({"penalty": 1, "tolerance": -1}, "tolerance"),
         ({"penalty": 1, "epochs": 0}, "epochs"),
+        ({"penalty": 1, "batch_size": 0}, "batch_size"),
     ],
 )
-def test_impossible_arguments_are_refused(spiked, arguments, words):
-    with pytest.raises(ValueError, match=words):
+def test_impossible_arguments_are_refused(spiked, arguments, message):
+    with pytest.raises(ValueError, match=message):
         robust_decomposition(linear(20, 3), spiked[2], **arguments)
 
 
@@ -166,5 +199,5 @@ def test_rows_are_checked(spiked):
     bad[1, 2] = np.inf
     with pytest.raises(ValueError, match="first in row 1, column 2"):
         robust_decomposition(linear(20, 3), bad, penalty=1)
-    with pytest.raises(TypeError, match="rows in memory"):
+    with pytest.raises(TypeError, match="array of rows in memory"):
         robust_decomposition(linear(20, 3), iter([bad]), penalty=1)

@@ -3,7 +3,7 @@
 import keras
 import pytest
 
-from kerasae.models import resident
+from kerasae.models.row_model import RowModel
 
 
 @pytest.fixture
@@ -12,7 +12,7 @@ def keras_feeds(monkeypatch):
 
     def run(function):
         with monkeypatch.context() as patch:
-            patch.setattr(resident, "_applies", lambda *_: False)
+            patch.setattr(RowModel, "_in_programs", lambda *_: False)
             return function()
 
     return run

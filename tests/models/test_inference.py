@@ -89,5 +89,7 @@ def test_callbacks_of_predict_are_called(model, ends_of):
 
 
 def test_predict_asks_for_a_count(model):
-    with pytest.raises(ValueError, match="0 is no count"):
+    with pytest.raises(
+        ValueError, match="batch_size must be a whole number of at least 1. Received: batch_size=0"
+    ):
         model.predict(ROWS, batch_size=0)

@@ -109,7 +109,7 @@ def test_values_that_are_no_probabilities_are_refused(digits, value):
     x = digits[:8].copy()
     x[3, 5] = value
     for use in (model.fit, model.evaluate):
-        with pytest.raises(ValueError, match=r"expected \[0, 1\] for the loss bernoulli"):
+        with pytest.raises(ValueError, match=r"must be scaled to \[0, 1\] for the loss bernoulli"):
             use(x, verbose=0)
     with pytest.raises(ValueError, match="validation_data"):
         model.fit(digits[:8], validation_data=x, verbose=0)

@@ -74,7 +74,7 @@ def test_sizes_that_the_strides_do_not_divide_are_refused_with_one_that_fits():
             if height % by == 0:
                 conv_stack((height, by, 1), units, strides=strides)
                 continue
-            with pytest.raises(ValueError, match=r"pad or crop to \(\d+, \d+\)") as caught:
+            with pytest.raises(ValueError, match=r"padding or cropping to \(\d+, \d+\)") as caught:
                 conv_stack((height, by, 1), units, strides=strides)
             words = str(caught.value).split("crop to (")[1].split(")")[0]
             fitting = tuple(map(int, words.split(", ")))
@@ -86,9 +86,9 @@ def test_sizes_that_the_strides_do_not_divide_are_refused_with_one_that_fits():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (((64,), (3, 5)), "takes images"),
-        (((8, 8), (3, 5)), "takes images"),
-        (((8, 8, 1), (5,)), "needs the filters"),
+        (((64,), (3, 5)), "must be .height, width, channels."),
+        (((8, 8), (3, 5)), "must be .height, width, channels."),
+        (((8, 8, 1), (5,)), "must hold the filters"),
     ],
 )
 def test_what_is_no_image_or_no_convolution_is_refused(arguments, words):

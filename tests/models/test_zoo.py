@@ -55,13 +55,16 @@ def test_impossible_widths_are_refused(units):
 
 
 def test_unknown_activations_name_the_nearest():
-    with pytest.raises(ValueError, match="unknown activation 'tahn'.*try tanh"):
+    with pytest.raises(ValueError, match="activation must be one of .*'tahn'. Try tanh$"):
         stacked_autoencoder((20,), 5, activation="tahn")
 
 
 @pytest.mark.parametrize("activation", ["relu", "linear", "elu", keras.activations.relu])
 def test_kl_needs_a_bounded_activation(activation):
-    with pytest.raises(ValueError, match="bounded activation; expected one of tanh"):
+    with pytest.raises(
+        ValueError,
+        match="must be a bounded one for KL sparsity, one of tanh.*Received: activation=",
+    ):
         stacked_autoencoder(
             (20,), 5, activation=activation, bottleneck=KLSparsityRegularizer(0.1, 1)
         )
@@ -93,7 +96,7 @@ def test_sparsity_takes_the_range_of_the_activation():
         model = sparse_autoencoder((20,), (9, 5), rho=0.3, beta=2.0, activation=activation)
         sparsity = model.encoder.layers[-1]
         assert (sparsity.rho, float(sparsity.beta), sparsity.activation_range) == (0.3, 2, bounds)
-    with pytest.raises(ValueError, match="bounded activation"):
+    with pytest.raises(ValueError, match="must be a bounded one for KL sparsity"):
         sparse_autoencoder((20,), 5, activation="relu")
     with pytest.raises(ValueError, match="rho"):
         sparse_autoencoder((20,), 5, activation="sigmoid")
@@ -147,7 +150,7 @@ def test_layouts_are_read_as_the_book_writes_them(text, half):
 
 @pytest.mark.parametrize("text", ["", "a", "3-0-3", "3--3", "300-100", "1-2-3", "2-2", "-5", "1.5"])
 def test_layouts_that_are_not_mirrored_numbers_are_refused(text):
-    with pytest.raises(ValueError, match="widths"):
+    with pytest.raises(ValueError, match="layout must be (whole numbers of at least 1|mirrored)"):
         parse_layout(text)
 
 

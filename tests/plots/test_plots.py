@@ -14,7 +14,7 @@ def legend(figure):
 
 
 def lines_at(axes):
-    """Where vertical lines stand."""
+    """The positions of vertical lines."""
     return [line.get_xdata()[0] for line in axes.get_lines() if len(set(line.get_xdata())) == 1]
 
 
@@ -34,7 +34,7 @@ def test_loss_curve_without_validation_or_mse():
         plots.loss_curve({})
 
 
-def test_originals_stand_over_their_reconstructions_on_one_scale():
+def test_originals_are_over_their_reconstructions_on_one_scale():
     figure = plots.reconstructions(ROWS, ROWS / 2, (3, 5), titles="abcd")
     assert len(figure.axes) == 8
     for i, row in enumerate(ROWS):
@@ -45,7 +45,7 @@ def test_originals_stand_over_their_reconstructions_on_one_scale():
     assert [axes.get_title() for axes in figure.axes] == [*"abcd", "", "", "", ""]
 
 
-def test_rows_that_are_no_images_are_drawn_as_curves():
+def test_rows_that_are_not_images_are_drawn_as_curves():
     figure = plots.reconstructions(ROWS, ROWS / 2)
     assert len(figure.axes) == 4
     for axes, row in zip(figure.axes, ROWS, strict=True):
@@ -55,7 +55,7 @@ def test_rows_that_are_no_images_are_drawn_as_curves():
     assert legend(figure) == ["original", "reconstruction"]
 
 
-def test_triples_stand_in_three_lines_on_the_scale_of_the_originals():
+def test_triples_are_three_lines_on_the_scale_of_the_originals():
     figure = plots.corrupted_triples(ROWS, 9 * ROWS, ROWS / 2, (3, 5), titles="abcd")
     assert len(figure.axes) == 12
     drawn = np.array([axes.images[0].get_array().ravel() for axes in figure.axes])
@@ -195,7 +195,7 @@ def test_filters_share_one_scale_about_zero_the_strongest_first():
             plots.filters(weights, **bad)
 
 
-def test_codings_stand_beside_pca_with_every_class_named():
+def test_codings_are_beside_pca_with_every_class_named():
     random = np.random.default_rng(0)
     labels = np.repeat(np.arange(10), 20)
     codings, components = random.normal(size=(2, 200, 2)) + labels[:, None]
@@ -261,3 +261,29 @@ def test_a_leaderboard_of_unequal_lists_is_refused():
     ):
         with pytest.raises(ValueError, match="Received"):
             plots.leaderboard(**{**bad, "names": [*bad["names"]]})
+
+
+def test_images_are_drawn_line_by_line_on_one_scale():
+    figure = plots.images(ROWS, (3, 5), across=3)
+    assert len(figure.axes) == 4
+    for axes, row in zip(figure.axes, ROWS, strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), row.reshape(3, 5))
+        assert axes.images[0].get_clim() == (ROWS.min(), ROWS.max())
+    lines = [axes.get_subplotspec().rowspan.start for axes in figure.axes]
+    assert lines == [0, 0, 0, 1]
+    for bad in ({"image_shape": (4, 4)}, {"image_shape": (3, 5), "across": 0}):
+        with pytest.raises(ValueError, match="Received"):
+            plots.images(ROWS, **bad)
+
+
+def test_codings_are_beside_draws_of_the_prior_on_the_same_axes():
+    codings, drawn = np.random.default_rng(0).normal(size=(2, 30, 2))
+    figure = plots.codings_beside_prior(codings, drawn[:20], np.repeat(["a", "b"], 15))
+    left, right = figure.axes
+    np.testing.assert_array_equal(right.collections[0].get_offsets(), drawn[:20])
+    assert [text.get_text() for text in left.texts] == ["a", "b"]
+    assert left.get_xlim() == right.get_xlim()
+    with pytest.raises(ValueError, match=r"codings and drawn must be \(rows, 2\). Received"):
+        plots.codings_beside_prior(codings, drawn[:, :1], ["a"] * 30)
+    with pytest.raises(ValueError, match="at most ten classes. Received: 30"):
+        plots.codings_beside_prior(codings, drawn, range(30))

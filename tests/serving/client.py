@@ -3,8 +3,8 @@ import json
 from urllib.parse import urlsplit
 
 
-def ask(url, method, path, body=None, *, headers=None, timeout=30):
-    """Status and JSON of an answer; lists and objects are sent as JSON."""
+def send(url, method, path, body=None, *, headers=None, timeout=30):
+    """Status and JSON of an response; lists and objects are sent as JSON."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=timeout)
     try:
         content = json.dumps(body) if isinstance(body, dict | list) else body
@@ -16,4 +16,4 @@ def ask(url, method, path, body=None, *, headers=None, timeout=30):
 
 
 def predict(url, model, body, **options):
-    return ask(url, "POST", f"/v1/models/{model}:predict", body, **options)
+    return send(url, "POST", f"/v1/models/{model}:predict", body, **options)

@@ -7,8 +7,9 @@ import pytest
 if keras.backend.backend() != "tensorflow":
     collect_ignore_glob = ["test_*.py"]
 else:
-    from kerasae.serving import Server
     from serving.models import save_all
+
+    from kerasae.serving import Server
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +36,7 @@ def plain(models, tmp_path):
 
 @pytest.fixture
 def until():
-    """Waits until a function answers something true."""
+    """Waits until a function responses something true."""
 
     def until(function, seconds=20):
         end = time.monotonic() + seconds

@@ -4,11 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from serving.client import predict
+from serving.models import COLUMNS
 
 from kerasae.serving.batching import Batcher
 from kerasae.serving.requests import RefusedError
-from serving.client import predict
-from serving.models import COLUMNS
 
 
 class Recorder:
@@ -128,10 +128,10 @@ def test_an_exported_model_answers_in_a_batch_as_alone(server):
     x = np.random.default_rng(2).uniform(size=(24, COLUMNS)).round(4)
     body = {"signature_name": "anomaly_score"}
 
-    def ask(row):
+    def send(row):
         return predict(server.url, "stacked", {**body, "inputs": [row.tolist()]})[1]["outputs"]
 
-    alone = [ask(row) for row in x]
+    alone = [send(row) for row in x]
     shapes = []
     with server.store.lease("stacked") as loaded:
         run = loaded.batcher.run
@@ -144,7 +144,7 @@ def test_an_exported_model_answers_in_a_batch_as_alone(server):
         )
         try:
             with ThreadPoolExecutor(12) as pool:
-                together = list(pool.map(ask, x))
+                together = list(pool.map(send, x))
         finally:
             loaded.batcher.run = run
     assert sum(shape[0] for shape in shapes) == 24

@@ -10,10 +10,9 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2
-
-from serving.client import ask, predict
+from serving.client import send, predict
 from serving.test_process import serve  # noqa: F401
+from tensorflow_serving.apis import predict_pb2
 
 # What is answered: model, signature, and inputs of three rows.
 GOOD = [
@@ -27,7 +26,7 @@ MODELS = ["half_plus_three", "stacked", "variational", "nothing", "..", "%2e%2e%
 SIGNATURES = ["", "serving_default", "two", "small", "text", "encode", "decode", "generate", "x"]
 NAMES = ["x", "a", "b", "u", "text", "rows", "codings", "seed", "b64", ""]
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
-# A gRPC server of Python answers bytes that are no message with INTERNAL.
+# A gRPC server of Python responses bytes that are no message with INTERNAL.
 CODES = {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"}
 
 
@@ -73,8 +72,8 @@ def good_rest(draw, url):
     model, signature, inputs = draw.choice(GOOD)
     rows = draw.randrange(1, 4)
     columns = {name: array[:rows].tolist() for name, array in inputs.items()}
-    status, answer = predict(url, model, {"signature_name": signature, "inputs": columns})
-    assert (status, list(answer)) == (200, ["outputs"])
+    status, response = predict(url, model, {"signature_name": signature, "inputs": columns})
+    assert (status, list(response)) == (200, ["outputs"])
 
 
 def rest(draw, url):
@@ -86,9 +85,9 @@ def rest(draw, url):
     if draw.random() < 0.05:
         path = "/" + quote(bytes(draw.randrange(256) for _ in range(9)))
     method = draw.choice(["POST"] * 8 + ["GET", "PUT"])
-    status, answer = ask(url, method, path, body(draw) if method != "GET" else None)
-    assert status in (200, 400, 404, 405, 429), (status, answer, path)
-    assert status == 200 or list(answer) == ["error"]
+    status, response = send(url, method, path, body(draw) if method != "GET" else None)
+    assert status in (200, 400, 404, 405, 429), (status, response, path)
+    assert status == 200 or list(response) == ["error"]
     return None
 
 
@@ -133,7 +132,7 @@ def rpc(draw, call):
 
 
 def fuzz(url, address, count, seconds, seed=0):
-    """Asks until the count or the time is over; answers how many requests were made."""
+    """Asks until the count or the time is over; responses how many requests were made."""
     draw = random.Random(seed)
     end = time.monotonic() + seconds
     with grpc.insecure_channel(address) as channel:

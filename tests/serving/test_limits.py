@@ -9,10 +9,10 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from serving.client import send, predict
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from kerasae.serving import Server
-from serving.client import ask, predict
 
 LIMIT = 10_000
 
@@ -53,8 +53,8 @@ def test_a_body_over_the_limit_is_413(small, monkeypatch):
     parsed = []
     monkeypatch.setattr("kerasae.serving.rest.read_document", parsed.append)
     for size in (LIMIT + 1, 3 * LIMIT):
-        status, answer = predict(small.url, "plain", b"[" * size)
-        assert (status, list(answer)) == (413, ["error"])
+        status, response = predict(small.url, "plain", b"[" * size)
+        assert (status, list(response)) == (413, ["error"])
     # Chunks tell no length beforehand.
     chunks = (b"[" * 1000 for _ in range(LIMIT // 1000 + 1))
     assert predict(small.url, "plain", chunks)[0] == 413
@@ -106,9 +106,9 @@ def test_a_full_queue_is_resource_exhausted(small, held):
 def test_a_graph_that_runs_past_the_deadline_is_504(small):
     body = {"signature_name": "slow", "instances": [10**6]}
     began = time.monotonic()
-    status, answer = predict(small.url, "plain", body)
+    status, response = predict(small.url, "plain", body)
     assert (status, time.monotonic() - began < 5) == (504, True)
-    assert "deadline" in answer["error"]
+    assert "deadline" in response["error"]
 
 
 def test_a_client_that_does_not_send_its_body_is_504(small):
@@ -148,8 +148,8 @@ def bomb():
     ],
 )
 def test_other_methods_and_paths(server, method, path, status):
-    got, answer = ask(server.url, method, path, b"{}" if method == "POST" else None)
-    assert (got, list(answer)) == (status, ["error"])
+    got, response = send(server.url, method, path, b"{}" if method == "POST" else None)
+    assert (got, list(response)) == (status, ["error"])
 
 
 def test_ports_that_are_taken_are_named(server, models):

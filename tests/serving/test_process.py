@@ -8,7 +8,6 @@ import threading
 import time
 
 import pytest
-
 from serving.client import predict
 
 COMMAND = """
@@ -26,7 +25,7 @@ PORTS = ("--rest-port", "0", "--grpc-port", "0")
 
 @pytest.fixture
 def serve():
-    """Starts the command; answers its process and address once it serves."""
+    """Starts the command; responses its process and address once it serves."""
     processes = []
 
     def serve(folder, *options):
@@ -60,23 +59,23 @@ def test_a_signal_lets_requests_in_flight_end(serve, plain, number):
     assert "loading plain version 1" in text
     assert "plain 1\n" in text
     assert "Could not find cuda" not in text
-    answers = []
+    responses = []
     body = {"signature_name": "slow", "instances": [150_000]}
     threads = [
-        threading.Thread(target=lambda: answers.append(predict(url, "plain", body)))
+        threading.Thread(target=lambda: responses.append(predict(url, "plain", body)))
         for _ in range(2)
     ]
     for thread in threads:
         thread.start()
     time.sleep(0.2)
-    assert not answers
+    assert not responses
     process.send_signal(number)
     time.sleep(0.2)
     with pytest.raises(OSError):
         predict(url, "plain", {"instances": [0]})
     for thread in threads:
         thread.join(30)
-    assert answers == [(200, {"predictions": [150_000]})] * 2
+    assert responses == [(200, {"predictions": [150_000]})] * 2
     rest, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert rest.splitlines()[-2:] == ["stopped", "no Keras code"]

@@ -2,8 +2,8 @@ import json
 
 import numpy as np
 import pytest
+from kerasae.serving.responses import write_response
 
-from kerasae.serving.answers import write_answer
 from kerasae.serving.requests import RefusedError, Spec, read_arrays, read_document
 
 SPECS = {"x": Spec((None, 2), np.dtype("float32"))}
@@ -59,16 +59,16 @@ def test_values_keep_their_type(dtype, good, bad):
 
 def test_floats_are_written_as_short_as_they_are():
     values = np.float32([0.1, 1 / 3, 1e30, -2, np.pi])
-    content = write_answer({"y": values}, rows=True)
+    content = write_response({"y": values}, rows=True)
     assert content.startswith(b'{"predictions": [0.1, 0.33333334, 1e+30, -2.0, ')
     np.testing.assert_array_equal(np.float32(json.loads(content)["predictions"]), values)
 
 
 def test_bytes_are_written_as_tf_serving_does():
     outputs = {"image_bytes": np.array([b"\xff"], object)}
-    assert json.loads(write_answer(outputs, rows=True)) == {"predictions": [{"b64": "/w=="}]}
+    assert json.loads(write_response(outputs, rows=True)) == {"predictions": [{"b64": "/w=="}]}
 
 
 def test_rows_of_unlike_outputs_are_refused():
     with pytest.raises(RefusedError, match="batch size"):
-        write_answer({"a": np.zeros(2), "b": np.zeros(3)}, rows=True)
+        write_response({"a": np.zeros(2), "b": np.zeros(3)}, rows=True)

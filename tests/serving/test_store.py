@@ -4,12 +4,12 @@ import weakref
 from pathlib import Path
 
 import pytest
+from serving.client import send, predict
+from serving.models import save_plain
 
 from kerasae.serving import Server
 from kerasae.serving.requests import RefusedError
 from kerasae.serving.store import Store
-from serving.client import ask, predict
-from serving.models import save_plain
 
 
 def start(folder, **options):
@@ -18,13 +18,13 @@ def start(folder, **options):
 
 def half(server, path="plain"):
     """What the model adds to half of 0, which tells its versions apart."""
-    status, answer = predict(server.url, path, {"instances": [0]})
-    return answer["predictions"][0] if status == 200 else status
+    status, response = predict(server.url, path, {"instances": [0]})
+    return response["predictions"][0] if status == 200 else status
 
 
 def states(server, name="plain"):
-    answer = ask(server.url, "GET", f"/v1/models/{name}")[1]
-    return {one["version"]: one for one in answer["model_version_status"]}
+    response = send(server.url, "GET", f"/v1/models/{name}")[1]
+    return {one["version"]: one for one in response["model_version_status"]}
 
 
 def test_a_new_version_takes_over_and_the_old_one_is_gone(plain, until):
@@ -115,7 +115,7 @@ def test_a_version_that_does_not_answer_its_probe_is_not_served(plain, monkeypat
     monkeypatch.setattr("kerasae.serving.saved_model.Bundle.run", lambda *_: 1 / 0)
     store.refresh()
     assert store.available() == {"plain": [1]}
-    assert "does not answer" in store.states("plain", 2)[2].error
+    assert "does not response" in store.states("plain", 2)[2].error
     store.close()
 
 
@@ -132,11 +132,11 @@ def test_no_request_fails_while_versions_change(plain, until):
 
         def load():
             while not stop.is_set():
-                status, answer = predict(server.url, "plain", {"instances": [0]})
+                status, response = predict(server.url, "plain", {"instances": [0]})
                 if status == 200:
-                    seen.add(answer["predictions"][0])
+                    seen.add(response["predictions"][0])
                 else:
-                    failed.append(answer)
+                    failed.append(response)
 
         threads = [threading.Thread(target=load) for _ in range(4)]
         for thread in threads:
@@ -177,8 +177,8 @@ def test_a_label_keeps_its_version(plain):
         assert half(server, "plain/versions/1") == 3
         assert half(server, "plain/labels/next") == 404
         assert half(server, "plain/labels/nothing") == 400
-        assert ask(server.url, "GET", "/v1/models/plain/labels/stable")[0] == 200
-        assert ask(server.url, "GET", "/v1/models/plain/labels/stable/metadata")[0] == 200
+        assert send(server.url, "GET", "/v1/models/plain/labels/stable")[0] == 200
+        assert send(server.url, "GET", "/v1/models/plain/labels/stable/metadata")[0] == 200
 
 
 def test_links_that_lead_out_are_refused(plain, tmp_path_factory):

@@ -11,6 +11,8 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from serving.client import send, predict
+from serving.models import COLUMNS
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -18,9 +20,6 @@ from tensorflow_serving.apis import (
     predict_pb2,
     prediction_service_pb2_grpc,
 )
-
-from serving.client import ask, predict
-from serving.models import COLUMNS
 
 HALF = "half_plus_three"
 ROWS = np.random.default_rng(1).uniform(size=(3, COLUMNS)).round(3).tolist()
@@ -48,7 +47,7 @@ def channel(request):
 
 
 TWO = {"signature_name": "two"}
-ANSWERS = {
+RESPONSES = {
     # As in https://www.tensorflow.org/tfx/serving/api_rest
     "rows": (HALF, {"instances": [1.0, 2.0, 5.0]}, {"predictions": [3.5, 4.0, 5.5]}),
     "whole numbers": (HALF, {"instances": [1, 2, 5]}, {"predictions": [3.5, 4.0, 5.5]}),
@@ -89,10 +88,10 @@ ANSWERS = {
 }
 
 
-@pytest.mark.parametrize("case", ANSWERS)
+@pytest.mark.parametrize("case", RESPONSES)
 def test_predict_answers(url, case):
-    model, body, answer = ANSWERS[case]
-    assert predict(url, model, body) == (200, answer)
+    model, body, response = RESPONSES[case]
+    assert predict(url, model, body) == (200, response)
 
 
 ERRORS = {
@@ -130,10 +129,10 @@ ERRORS = {
 @pytest.mark.parametrize("case", ERRORS)
 def test_predict_refuses(url, case):
     model, body, expected = ERRORS[case]
-    status, answer = predict(url, model, body)
+    status, response = predict(url, model, body)
     assert status == expected or status in np.atleast_1d(expected)
-    assert list(answer) == ["error"]
-    assert answer["error"]
+    assert list(response) == ["error"]
+    assert response["error"]
 
 
 def test_status(url):
@@ -143,31 +142,31 @@ def test_status(url):
         "status": {"error_code": "OK", "error_message": ""},
     }
     for path in (HALF, f"{HALF}/versions/123"):
-        got = ask(url, "GET", f"/v1/models/{path}")
+        got = send(url, "GET", f"/v1/models/{path}")
         assert got == (200, {"model_version_status": [available]})
     for path in ("nothing", f"{HALF}/versions/7"):
-        status, answer = ask(url, "GET", f"/v1/models/{path}")
-        assert (status, list(answer)) == (404, ["error"])
+        status, response = send(url, "GET", f"/v1/models/{path}")
+        assert (status, list(response)) == (404, ["error"])
 
 
 def test_metadata(url):
-    status, answer = ask(url, "GET", "/v1/models/stacked/metadata")
+    status, response = send(url, "GET", "/v1/models/stacked/metadata")
     assert status == 200
-    assert answer["model_spec"] == {"name": "stacked", "signature_name": "", "version": "1"}
-    signatures = answer["metadata"]["signature_def"]["signature_def"]
+    assert response["model_spec"] == {"name": "stacked", "signature_name": "", "version": "1"}
+    signatures = response["metadata"]["signature_def"]["signature_def"]
     rows = signatures["anomaly_score"]["inputs"]["rows"]
     assert rows["dtype"] == "DT_FLOAT"
     assert [dim["size"] for dim in rows["tensor_shape"]["dim"]] == ["-1", str(COLUMNS)]
     assert rows["tensor_shape"]["unknown_rank"] is False
     assert signatures["encode"]["method_name"] == "tensorflow/serving/predict"
-    assert ask(url, "GET", "/v1/models/nothing/metadata")[0] == 404
+    assert send(url, "GET", "/v1/models/nothing/metadata")[0] == 404
 
 
 def test_kerasae_models(url):
     body = {"signature_name": "anomaly_score", "instances": ROWS}
-    status, answer = predict(url, "stacked", body)
+    status, response = predict(url, "stacked", body)
     assert status == 200
-    scores = answer["predictions"]
+    scores = response["predictions"]
     assert len(scores) == 3
     for score in scores:
         assert set(score) == {
@@ -206,18 +205,18 @@ def request_of(model, signature="", version=None, output_filter=(), **inputs):
 
 def test_grpc_predict(channel):
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-    answer = stub.Predict(request_of(HALF, x=np.float32([1, 2, 5])), 10)
-    assert answer.model_spec.name == HALF
-    assert answer.model_spec.version.value == 123
+    response = stub.Predict(request_of(HALF, x=np.float32([1, 2, 5])), 10)
+    assert response.model_spec.name == HALF
+    assert response.model_spec.version.value == 123
     # Where TF Serving puts values, and clients read them by hand.
-    assert list(answer.outputs["y"].float_val) == [3.5, 4.0, 5.5]
-    np.testing.assert_array_equal(tf.make_ndarray(answer.outputs["y"]), [3.5, 4, 5.5])
+    assert list(response.outputs["y"].float_val) == [3.5, 4.0, 5.5]
+    np.testing.assert_array_equal(tf.make_ndarray(response.outputs["y"]), [3.5, 4, 5.5])
     inputs = {"a": np.float32([[1, 2]]), "b": np.int32([3])}
-    answer = stub.Predict(request_of(HALF, "two", 123, ["twice"], **inputs), 10)
-    assert list(answer.outputs) == ["twice"]
-    assert tf.make_ndarray(answer.outputs["twice"]).tolist() == [6]
-    answer = stub.Predict(request_of(HALF, "small", u=np.uint8([[0, 1, 254]])), 10)
-    assert tf.make_ndarray(answer.outputs["next"]).tolist() == [[1, 2, 255]]
+    response = stub.Predict(request_of(HALF, "two", 123, ["twice"], **inputs), 10)
+    assert list(response.outputs) == ["twice"]
+    assert tf.make_ndarray(response.outputs["twice"]).tolist() == [6]
+    response = stub.Predict(request_of(HALF, "small", u=np.uint8([[0, 1, 254]])), 10)
+    assert tf.make_ndarray(response.outputs["next"]).tolist() == [[1, 2, 255]]
 
 
 GRPC_ERRORS = {
@@ -256,9 +255,9 @@ def test_grpc_metadata_and_status(channel):
     request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
     request.model_spec.name = "stacked"
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-    answer = stub.GetModelMetadata(request, 10)
+    response = stub.GetModelMetadata(request, 10)
     signatures = get_model_metadata_pb2.SignatureDefMap()
-    assert answer.metadata["signature_def"].Unpack(signatures)
+    assert response.metadata["signature_def"].Unpack(signatures)
     assert signatures.signature_def["encode"].inputs["rows"].tensor_shape.dim[1].size == COLUMNS
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = HALF

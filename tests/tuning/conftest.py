@@ -14,7 +14,7 @@ def space():
 
 @pytest.fixture
 def untrained(monkeypatch):
-    """Answers a figure for a trial's values without training; the list of trials it answered."""
+    """Gives trials an error without training; the list of the trials that it was called for."""
     trained = []
 
     def train(self, values, folder):

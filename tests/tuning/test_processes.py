@@ -1,4 +1,4 @@
-"""Real processes, killed: what no stand-in for SIGKILL can show."""
+"""Real processes, killed: what no mock of SIGKILL can show."""
 
 import json
 import os
@@ -153,7 +153,7 @@ def children(process):
 def wait_for(condition, seconds=120):
     end = time.monotonic() + seconds
     while not (value := condition()):
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, f"waited {seconds} seconds"
         time.sleep(0.02)
     return value
 
@@ -198,15 +198,17 @@ def test_a_trial_that_kills_its_process_again_and_again_is_recorded(rows, tmp_pa
     space, directory = {"layout": ["4", "8"], "learning_rate": [0.001]}, tmp_path / "two"
     chief = started(rows, directory, space)
 
-    def kill_whoever_trains_the_first():
+    def kill_the_trainer_of_the_first():
         state = read_json(directory / "oracle.json") or {"ongoing_trials": {}}
         for name, trial in state["ongoing_trials"].items():
-            if trial == "0000" and not (directory / "trial_0000" / RESULT).exists():
-                os.kill(children(chief)[name], signal.SIGKILL)
-                time.sleep(1)
+            worker = children(chief).get(name)
+            done = (directory / "trial_0000" / RESULT).exists()
+            if trial == "0000" and worker is not None and not done:
+                os.kill(worker, signal.SIGKILL)
+                wait_for(lambda name=name, killed=worker: children(chief).get(name) != killed)
         return chief.poll() is not None
 
-    wait_for(kill_whoever_trains_the_first, 240)
+    wait_for(kill_the_trainer_of_the_first, 240)
     assert chief.returncode == 0
     completed, failed = leaderboard(directory)
     assert completed["layout"] == "8"

@@ -1,5 +1,8 @@
 """The zoo: one builder function a family."""
 
+from collections.abc import Callable
+
+from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.zoo.adversarial import adversarial_autoencoder
 from kerasae.models.zoo.contractive import contractive_autoencoder
 from kerasae.models.zoo.convolutional import convolutional_autoencoder
@@ -9,7 +12,7 @@ from kerasae.models.zoo.stacked import stacked_autoencoder
 from kerasae.models.zoo.variational import variational_autoencoder
 from kerasae.models.zoo.winner_take_all import k_sparse_autoencoder, winner_take_all_autoencoder
 
-ZOO = {
+ZOO: dict[str, Callable[..., Autoencoder]] = {
     "stacked": stacked_autoencoder,
     "convolutional": convolutional_autoencoder,
     "sparse": sparse_autoencoder,

@@ -1,10 +1,13 @@
 """Adversarial autoencoders: a discriminator shapes the codings."""
 
+from typing import Unpack
+
 import keras
 
 from kerasae.layers.adversarial import AdversarialPrior
-from kerasae.layers.priors import GaussianPrior, MixturePrior, SwissRollPrior
-from kerasae.models.zoo.arguments import as_tuple
+from kerasae.layers.priors import GaussianPrior, MixturePrior, Prior, SwissRollPrior
+from kerasae.models.autoencoder import Autoencoder
+from kerasae.models.zoo.arguments import Activation, Shape, StackOptions, as_tuple, passes_on_to
 from kerasae.models.zoo.stacked import stacked_autoencoder
 from kerasae.validation import unknown
 
@@ -15,19 +18,20 @@ PRIORS = {
 }
 
 
+@passes_on_to(stacked_autoencoder)
 def adversarial_autoencoder(
-    input_shape,
-    hidden_units,
+    input_shape: Shape,
+    hidden_units: Shape,
     *,
-    prior="gaussian",
-    discriminator_units=(256, 256),
-    beta=0.05,
-    activation="relu",
-    codings_activation="linear",
-    seed=None,
-    name="adversarial_autoencoder",
-    **arguments,
-):
+    prior: str | Prior = "gaussian",
+    discriminator_units: Shape = (256, 256),
+    beta: float = 0.05,
+    activation: Activation = "relu",
+    codings_activation: Activation | None = "linear",
+    seed: int | None = None,
+    name: str = "adversarial_autoencoder",
+    **options: Unpack[StackOptions],
+) -> Autoencoder:
     """A stack whose codings are made to look like draws of a prior, compiled.
 
     `model.generate` decodes draws of the prior. See `AdversarialPrior` for how it trains; it is
@@ -45,7 +49,7 @@ def adversarial_autoencoder(
         codings_activation: The same for the codings, which must reach all that the prior does.
         seed: Integer, or None for a random one, of the draws in training.
         name: Name of the model.
-        **arguments: Other arguments of `stacked_autoencoder`.
+        **options: Other arguments of `stacked_autoencoder`.
 
     Returns:
         An `Autoencoder` with Adam, whose first beta is 0.5, and mean squared error.
@@ -76,7 +80,7 @@ def adversarial_autoencoder(
         codings_activation=codings_activation,
         bottleneck=bottleneck,
         name=name,
-        **arguments,
+        **options,
     )
     model.compile(keras.optimizers.Adam(beta_1=0.5))
     return model

@@ -1,21 +1,26 @@
 """Contractive autoencoders: codings that hardly move when a row does."""
 
 import functools
+from typing import Unpack
 
+from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.contractive import ContractiveAutoencoder
+from kerasae.models.zoo.arguments import Activation, Shape, StackOptions, passes_on_to
 from kerasae.models.zoo.stacked import stacked_autoencoder
 
 
+@passes_on_to(stacked_autoencoder)
 def contractive_autoencoder(
-    input_shape,
-    hidden_units,
+    input_shape: Shape,
+    hidden_units: Shape,
     *,
-    beta=0.001,
-    activation="sigmoid",
-    seed=None,
-    name="contractive_autoencoder",
-    **arguments,
-):
+    beta: float = 0.001,
+    activation: Activation = "sigmoid",
+    codings_activation: Activation | None = None,
+    seed: int | None = None,
+    name: str = "contractive_autoencoder",
+    **options: Unpack[StackOptions],
+) -> Autoencoder:
     """A stack whose codings are penalized for how much they move with the row, compiled.
 
     Args:
@@ -26,9 +31,10 @@ def contractive_autoencoder(
         beta: Weight of the squared Frobenius norm of the encoder's Jacobian, at least 0.
         activation: One whose derivative follows from its output, for the hidden layers and codings:
             see `ContractivePenalty`.
+        codings_activation: The same for the codings; by default that of the hidden layers.
         seed: Integer, or None for a random one, of the estimator for images.
         name: Name of the model.
-        **arguments: Other arguments of `stacked_autoencoder`.
+        **options: Other arguments of `stacked_autoencoder`.
 
     Returns:
         A `ContractiveAutoencoder` with Adam and mean squared error.
@@ -49,7 +55,8 @@ def contractive_autoencoder(
         input_shape,
         hidden_units,
         activation=activation,
+        codings_activation=codings_activation,
         model_class=functools.partial(ContractiveAutoencoder, beta=beta, seed=seed),
         name=name,
-        **arguments,
+        **options,
     )

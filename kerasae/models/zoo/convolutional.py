@@ -1,24 +1,28 @@
 """Convolutional stacks for images."""
 
 import functools
+from typing import Unpack
 
+from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.stacks import conv_stack
+from kerasae.models.zoo.arguments import Activation, Shape, StackOptions, passes_on_to
 from kerasae.models.zoo.stacked import stacked_autoencoder
 from kerasae.validation import check_count
 
 
+@passes_on_to(stacked_autoencoder)
 def convolutional_autoencoder(
-    input_shape,
-    hidden_units,
+    input_shape: Shape,
+    hidden_units: Shape,
     *,
-    kernel_size=3,
-    strides=2,
-    maps=False,
-    activation="relu",
-    codings_activation="linear",
-    name="convolutional_autoencoder",
-    **arguments,
-):
+    kernel_size: int = 3,
+    strides: int = 2,
+    maps: bool = False,
+    activation: Activation = "relu",
+    codings_activation: Activation | None = "linear",
+    name: str = "convolutional_autoencoder",
+    **options: Unpack[StackOptions],
+) -> Autoencoder:
     """Convolutions that shrink an image to codings, and transposed ones that lead back, compiled.
 
     Any other family does the same where it is given the shape of an image: `conv_stack` is what
@@ -34,7 +38,7 @@ def convolutional_autoencoder(
         activation: Name of a Keras activation, or a callable, for the hidden layers.
         codings_activation: The same for the codings.
         name: Name of the model.
-        **arguments: Other arguments of `stacked_autoencoder`.
+        **options: Other arguments of `stacked_autoencoder`.
 
     Returns:
         An `Autoencoder` with Adam and mean squared error.
@@ -60,5 +64,5 @@ def convolutional_autoencoder(
         activation=activation,
         codings_activation=codings_activation,
         name=name,
-        **arguments,
+        **options,
     )

@@ -2,32 +2,35 @@
 
 import math
 import warnings
+from collections.abc import Callable, Sequence
+
+import keras
 
 from kerasae.layers.sparsity import KLSparsityRegularizer
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.stacks import conv_stack, dense_stack
-from kerasae.models.zoo.arguments import as_tuple, check_activation, check_range
+from kerasae.models.zoo.arguments import Activation, Shape, as_tuple, check_activation, check_range
 
 
 def stacked_autoencoder(
-    input_shape,
-    hidden_units,
+    input_shape: Shape,
+    hidden_units: Shape,
     *,
-    activation="tanh",
-    codings_activation=None,
-    output_activation="linear",
-    corruption=None,
-    codings=None,
-    bottleneck=None,
-    gate=None,
-    tied=False,
-    stack=None,
-    scaler=None,
-    columns=None,
-    loss="mse",
-    model_class=Autoencoder,
-    name="stacked_autoencoder",
-):
+    activation: Activation = "tanh",
+    codings_activation: Activation | None = None,
+    output_activation: Activation = "linear",
+    corruption: keras.layers.Layer | None = None,
+    codings: keras.layers.Layer | None = None,
+    bottleneck: keras.layers.Layer | None = None,
+    gate: keras.layers.Layer | None = None,
+    tied: bool = False,
+    stack: Callable[..., tuple[keras.Model, keras.Model]] | None = None,
+    scaler: keras.layers.Layer | None = None,
+    columns: Sequence[str] | None = None,
+    loss: str | keras.losses.Loss = "mse",
+    model_class: Callable[..., Autoencoder] = Autoencoder,
+    name: str = "stacked_autoencoder",
+) -> Autoencoder:
     """A symmetric stack of dense layers, or of convolutions for images, compiled.
 
     With one hidden layer and a linear output it finds at best the subspace of PCA (Bourlard and
@@ -86,7 +89,9 @@ def stacked_autoencoder(
         check_range(codings_activation or activation, bottleneck)
     images = len(input_shape) == 3
     if images and tied:
-        raise ValueError(f"Only a dense stack can be tied. Received: input_shape={input_shape}")
+        raise ValueError(
+            f"input_shape must be (columns,) to be tied. Received: input_shape={input_shape}"
+        )
     encoder, decoder = (stack or (conv_stack if images else dense_stack))(
         input_shape,
         hidden_units,

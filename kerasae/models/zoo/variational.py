@@ -1,24 +1,28 @@
 """Variational autoencoders: codings with a distribution, and rows generated from it."""
 
+from typing import Unpack
+
 from kerasae.layers.gaussian_codings import GaussianCodings
+from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.losses import BernoulliLikelihood, GaussianLikelihood
-from kerasae.models.zoo.arguments import as_tuple
+from kerasae.models.zoo.arguments import Activation, Shape, StackOptions, as_tuple, passes_on_to
 from kerasae.models.zoo.stacked import stacked_autoencoder
 from kerasae.validation import unknown
 
 
+@passes_on_to(stacked_autoencoder)
 def variational_autoencoder(
-    input_shape,
-    hidden_units,
+    input_shape: Shape,
+    hidden_units: Shape,
     *,
-    beta=1.0,
-    likelihood="bernoulli",
-    stddev=0.1,
-    activation="relu",
-    seed=None,
-    name="variational_autoencoder",
-    **arguments,
-):
+    beta: float = 1.0,
+    likelihood: str = "bernoulli",
+    stddev: float = 0.1,
+    activation: Activation = "relu",
+    seed: int | None = None,
+    name: str = "variational_autoencoder",
+    **options: Unpack[StackOptions],
+) -> Autoencoder:
     """A stack whose codings are distributions, near the standard normal one, compiled.
 
     The loss is the negative evidence lower bound in nats a row, with the divergence weighed by
@@ -36,7 +40,7 @@ def variational_autoencoder(
         activation: Name of a Keras activation, or a callable, for the hidden layers.
         seed: Integer, or None for a random one, of the draws in training.
         name: Name of the model.
-        **arguments: Other arguments of `stacked_autoencoder`.
+        **options: Other arguments of `stacked_autoencoder`.
 
     Returns:
         An `Autoencoder` with Adam and the likelihood as its loss.
@@ -67,5 +71,5 @@ def variational_autoencoder(
         activation=activation,
         codings=GaussianCodings(hidden_units[-1], beta, seed=seed, name="codings"),
         name=name,
-        **{"loss": loss(**settings), "output_activation": output_activation, **arguments},
+        **{"loss": loss(**settings), "output_activation": output_activation, **options},
     )

@@ -1,24 +1,27 @@
 """Sparse codings by competition: k-sparse and winner-take-all."""
 
 import functools
+from typing import Unpack
 
 from kerasae.layers.winner_take_all import KSparse, SpatialWinnerTakeAll, WinnerTakeAll
+from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.stacks import conv_stack
-from kerasae.models.zoo.arguments import as_tuple
+from kerasae.models.zoo.arguments import Activation, Shape, StackOptions, as_tuple, passes_on_to
 from kerasae.models.zoo.stacked import stacked_autoencoder
 
 
+@passes_on_to(stacked_autoencoder)
 def k_sparse_autoencoder(
-    input_shape,
-    hidden_units,
+    input_shape: Shape,
+    hidden_units: Shape,
     *,
-    k=10,
-    alpha=1.0,
-    activation="relu",
-    codings_activation="linear",
-    name="k_sparse_autoencoder",
-    **arguments,
-):
+    k: int = 10,
+    alpha: float = 1.0,
+    activation: Activation = "relu",
+    codings_activation: Activation | None = "linear",
+    name: str = "k_sparse_autoencoder",
+    **options: Unpack[StackOptions],
+) -> Autoencoder:
     """A stack that reconstructs each row from its k largest codings, compiled.
 
     Args:
@@ -31,7 +34,7 @@ def k_sparse_autoencoder(
         activation: Name of a Keras activation, or a callable, for the hidden layers.
         codings_activation: The same for the codings; the paper has linear ones.
         name: Name of the model.
-        **arguments: Other arguments of `stacked_autoencoder`.
+        **options: Other arguments of `stacked_autoencoder`.
 
     Returns:
         An `Autoencoder` with Adam and mean squared error.
@@ -54,19 +57,21 @@ def k_sparse_autoencoder(
         codings_activation=codings_activation,
         bottleneck=KSparse(k, alpha, name="k_sparse"),
         name=name,
-        **arguments,
+        **options,
     )
 
 
+@passes_on_to(stacked_autoencoder)
 def winner_take_all_autoencoder(
-    input_shape,
-    hidden_units,
+    input_shape: Shape,
+    hidden_units: Shape,
     *,
-    winners=0.05,
-    activation="relu",
-    name="winner_take_all_autoencoder",
-    **arguments,
-):
+    winners: float = 0.05,
+    activation: Activation = "relu",
+    codings_activation: Activation | None = None,
+    name: str = "winner_take_all_autoencoder",
+    **options: Unpack[StackOptions],
+) -> Autoencoder:
     """A stack in which each coding stands for the few rows that excite it most, compiled.
 
     Rows of columns get lifetime sparsity; images get feature maps as codings, with spatial and
@@ -80,8 +85,9 @@ def winner_take_all_autoencoder(
             the convolutions, which keep height and width.
         winners: Share of the rows that a coding is passed on for, in (0, 1].
         activation: Name of a Keras activation, or a callable, for the hidden layers and codings.
+        codings_activation: The same for the codings; by default that of the hidden layers.
         name: Name of the model.
-        **arguments: Other arguments of `stacked_autoencoder`.
+        **options: Other arguments of `stacked_autoencoder`.
 
     Returns:
         An `Autoencoder` with Adam and mean squared error.
@@ -98,16 +104,17 @@ def winner_take_all_autoencoder(
     """
     images = len(as_tuple("input_shape", input_shape)) == 3
     if images:
-        arguments = {
+        options = {
             "stack": functools.partial(conv_stack, kernel_size=5, strides=1, maps=True),
-            **arguments,
+            **options,
         }
     gate = SpatialWinnerTakeAll if images else WinnerTakeAll
     return stacked_autoencoder(
         input_shape,
         hidden_units,
         activation=activation,
+        codings_activation=codings_activation,
         gate=gate(winners, name="winner_take_all"),
         name=name,
-        **arguments,
+        **options,
     )

@@ -1,46 +1,51 @@
-"""Answers in TF Serving's words: arrays as JSON."""
+"""Responses as TF Serving writes them: arrays as JSON."""
 
 import base64
 import json
+from collections.abc import Mapping
 
 import numpy as np
 
 from kerasae.serving.requests import invalid
 
 
-def write_answer(outputs, rows):
-    """The body that answers a predict request.
+def write_response(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
+    """The body of the response to a predict request.
 
     Args:
         outputs: An array by name of the output.
-        rows: Whether the row form was asked.
+        rows: Whether the request had the row form.
 
     Returns:
         Bytes of a JSON object.
 
     Raises:
-        RefusedError: The row form was asked, and outputs differ in their leading dimension.
+        RefusedError: The request had the row form, and outputs differ in their leading dimension.
 
     Example:
-        >>> write_answer({"error": np.array([0.1, 0.5], "float32")}, rows=True)
+        >>> write_response({"error": np.array([0.1, 0.5], "float32")}, rows=True)
         b'{"predictions": [0.1, 0.5]}'
     """
     if rows and len({array.shape[:1] or None for array in outputs.values()} | {None}) != 2:
-        raise invalid("outputs differ in their batch size; try the column form, 'inputs'")
+        raise invalid(
+            "outputs must have the same batch size in the row form. "
+            f"Received: shapes {[array.shape for array in outputs.values()]}. "
+            "Try the column form, 'inputs'"
+        )
     columns = {name: _plain(array, name) for name, array in outputs.items()}
     if len(columns) == 1:
-        answer = next(iter(columns.values()))
+        content = next(iter(columns.values()))
     elif rows:
-        answer = [
+        content = [
             dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
         ]
     else:
-        answer = columns
-    return json.dumps({"predictions" if rows else "outputs": answer}).encode()
+        content = columns
+    return json.dumps({"predictions" if rows else "outputs": content}).encode()
 
 
 def _plain(array, name):
-    """Lists of an array; floats have the fewest digits that tell them apart in their dtype."""
+    """Lists of an array; floats have the fewest digits that identify them in their dtype."""
     if array.dtype.kind == "O":
         binary = name.endswith("_bytes")
         texts = [

@@ -1,0 +1,221 @@
+"""Writes the tables of benchmarks/README.md and docs/families.md from the results of the runs.
+
+    python benchmarks/tables.py            # after a run has written benchmarks/results/NAME.json
+    python benchmarks/tables.py --check    # ends with status 1 if a document differs
+
+A table is what lies between `<!-- table NAME -->` and `<!-- end -->`; NAME is in `TABLES`.
+"""
+
+import argparse
+import os
+import re
+import sys
+from functools import partial
+from pathlib import Path
+
+from results import FOLDER, read
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = ROOT / "benchmarks" / "README.md", ROOT / "docs" / "families.md"
+MARKED = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}
+FAMILIES = "deep_autoencoder", "variational", "linear_features", "adversarial"
+MEMORY_GOALS = {"peak, float32": 2.5, "peak, uint8": 0.63, "seconds, uint8 / float32": 1.1}
+
+
+def rows_of(*names):
+    """The rows of several runs, one after the other."""
+    return [row for name in names for row in read(name)["rows"]]
+
+
+# Each function returns the names of the runs, the header and the body. ------------------------------
+
+
+def plain(name, columns):
+    """Rows that have the first column, each number in the format of its column."""
+    first = next(iter(columns))
+    body = [
+        [format(row[key], of) if key in row else "" for key, of in columns.items()]
+        for row in rows_of(name)
+        if first in row
+    ]
+    return (name,), list(columns), body
+
+
+def training():
+    """Training time of every contender, as ratios."""
+    names = "training_speed", "training_speed-deep"
+    rows = [row for row in rows_of(*names) if "ratios" in row]
+    header = ["layout, batch", *rows[0]["ratios"], "PyTorch, s"]
+    body = [
+        [f"{row['layout']}, {row['batch']}"]
+        + [f"{number:.2f}" for number in (*row["ratios"].values(), row["PyTorch, s"])]
+        for row in rows
+    ]
+    return names, header, body
+
+
+def families():
+    """Training time of each family in three ways, on two backends."""
+    names = [f"families_speed-{backend}" for backend in BACKENDS]
+    ways = "chosen", "XLA loop", "fed by Keras"
+    header = ["family", *(f"{name}: {way}" for name in BACKENDS.values() for way in ways)]
+    body = [
+        [pair[0]["family"], *(f"{row[way]:.3f}" for row in pair for way in ways)]
+        for pair in zip(*map(rows_of, names), strict=True)
+    ]
+    return names, header, body
+
+
+def inference():
+    """Rates of inference over those of NumPy's products."""
+    names = [f"inference-{backend}" for backend in BACKENDS]
+    found = {
+        (row["output"], row["layout"], backend): row["rate / NumPy"]
+        for name, backend in zip(names, BACKENDS.values(), strict=True)
+        for row in rows_of(name)
+    }
+    outputs, layouts = (list(dict.fromkeys(key[i] for key in found)) for i in (0, 1))
+    columns = [(layout, backend) for layout in layouts for backend in BACKENDS.values()]
+    header = ["output", *map(", ".join, columns)]
+    body = [
+        [output, *(between(found[output, *column]) for column in columns)] for output in outputs
+    ]
+    return names, header, body
+
+
+def between(value):
+    """A number, or the range of several."""
+    values = sorted({f"{one:.2f}" for one in (value if isinstance(value, list) else [value])})
+    return " to ".join(values)
+
+
+def memory():
+    """Memory and time of fits from float32 and from bytes."""
+    names = [f"memory-{backend}" for backend in BACKENDS]
+    found = [{row["what"]: row["value"] for row in rows_of(name)} for name in names]
+    body = [
+        [what, *(f"{values[what]:.2f}" for values in found), str(goal)]
+        for what, goal in MEMORY_GOALS.items()
+    ]
+    return names, ["ratio", *BACKENDS.values(), "goal, at most"], body
+
+
+def anomaly():
+    """AUC of detectors on each set, with their mean and seconds."""
+    rows, body = rows_of("anomaly"), []
+    header = list(rows[0])
+    for row in rows:
+        digits = 0 if row["set"] == "seconds" else 2
+        cells = [row.get(detector, ()) for detector in header[1:]]
+        texts = [" ± ".join(f"{value:.{digits}f}" for value in cell) for cell in cells]
+        body.append([row["set"], *texts])
+    return ("anomaly",), header, body
+
+
+def beside_papers():
+    """The families' results that a paper reports, too."""
+    header = ["model", "measure, test rows", "paper", "kerasae", "seconds to train"]
+    body = [
+        [row["model"], row["measure"], row["paper"], measured(row), f"{row['seconds']:,.0f}"]
+        for row in rows_of(*FAMILIES)
+        if "paper" in row
+    ]
+    return FAMILIES, header, body
+
+
+def beyond_papers():
+    """The families' other results."""
+    rows = [row for row in rows_of(*FAMILIES) if "paper" not in row]
+    body = [[row["model"], row["measure"], measured(row)] for row in rows]
+    return (), ["model", "measure, test rows", "kerasae"], body
+
+
+def measured(row):
+    """A number with as many digits as its measure has, and its standard error."""
+    digits = {"squared": 3, "mse": 4, "Parzen": 1}.get(row["measure"].split()[0], 2)
+    error = row.get("standard error")
+    return f"{row['value']:.{digits}f}" + (f" ± {error:.1f}" if error else "")
+
+
+def runs():
+    """Date, processor and versions, and the runs that share them."""
+    found = {}
+    for path in sorted(FOLDER.glob("*.json")):
+        run = read(path.stem)
+        versions = ", ".join(f"{package} {of}" for package, of in run["versions"].items())
+        key = run["date"] or "unknown", run["processor"], versions or "not recorded"
+        found.setdefault(key, []).append(path.stem)
+    body = [[*key, ", ".join(names)] for key, names in sorted(found.items())]
+    return (), ["date", "processor", "versions", "runs"], body
+
+
+TABLES = {
+    "training": training,
+    "h2o": partial(
+        plain,
+        "training_speed-h2o",
+        {"H2O, layout": "", "epochs": "", "seconds": ".0f", "mse": ".4f"},
+    ),
+    "families": families,
+    "inference": inference,
+    "memory": memory,
+    "start": partial(plain, "start", {"what": "", "median, s": ".2g", "from": ".2g", "to": ".2g"}),
+    "latency": partial(
+        plain, "serving", {"way": "", "clients": "", "p50, ms": ".2f", "p99, ms": ".2f"}
+    ),
+    "serving": partial(plain, "serving", {"what": "", "value": ".3g"}),
+    "sweep": partial(
+        plain,
+        "sweep_overhead",
+        {
+            "by": "",
+            "fits before, s": ".1f",
+            "fits after, s": ".1f",
+            "sweep, s": ".1f",
+            "overhead": ".1%",
+        },
+    ),
+    "anomaly": anomaly,
+    "papers": beside_papers,
+    "others": beyond_papers,
+    "runs": runs,
+}
+
+
+def render(name, folder):
+    """A table in Markdown, and below it the runs that its numbers come from."""
+    names, header, body = TABLES[name]()
+    lines = [header, ["---"] * len(header), *body]
+    text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    sources = [
+        f"- [{one}]({os.path.relpath(FOLDER / f'{one}.json', folder)}): `{read(one)['command']}`\n"
+        for one in names
+    ]
+    return "\n".join([text, "".join(sources)]) if sources else text
+
+
+def fill(text, folder):
+    """A document with its tables made anew; `folder` is where it lies, for the links."""
+    return MARKED.sub(lambda found: found[1] + render(found[2], folder) + found[3], text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--check", action="store_true", help="Compare, and write nothing.")
+    check, differing = parser.parse_args().check, []
+    for path in DOCUMENTS:
+        before = path.read_text(encoding="utf-8")
+        after = fill(before, path.parent)
+        if after != before:
+            differing.append(path)
+            if not check:
+                path.write_text(after, encoding="utf-8")
+    for path in differing:
+        print(f"{path}: {'differs, run python benchmarks/tables.py' if check else 'written'}")
+    sys.exit(1 if check and differing else 0)
+
+
+if __name__ == "__main__":
+    main()

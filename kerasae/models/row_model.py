@@ -1,0 +1,481 @@
+"""A Keras model of rows: it checks what comes in, and trains by compiled programs."""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypedDict
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasae.layers.base import autoencoder_layers
+from kerasae.layers.scaling import scale
+from kerasae.models.inference import Streams
+from kerasae.models.programs import Programs, runs_programs
+from kerasae.models.training import Logs, Rows, evaluate_rows, fit_rows
+from kerasae.validation import (
+    FLOAT32_MAX,
+    bounded_rows,
+    check_count,
+    extremes,
+    is_array,
+    overflow,
+)
+
+# What Keras's own `fit` and `evaluate` are needed for.
+ONLY_KERAS = ("class_weight", "steps_per_epoch", "validation_steps", "steps")
+
+
+class CompileOptions(TypedDict, total=False):
+    """Arguments of `RowModel.compile` that subclasses pass on."""
+
+    loss_weights: Any
+    metrics: Any
+    run_eagerly: bool
+    steps_per_execution: int | None
+    jit_compile: bool | str
+    auto_scale_loss: bool
+
+
+class RowModel(keras.Model):
+    """Keras's `compile`, `fit`, `evaluate` and `predict` for rows that are checked first.
+
+    Keras trains on NaN, infinite and empty data and takes `batch_size=0` in silence. Rows in memory
+    are trained on by `fit_rows`; datasets, several devices, `run_eagerly`, `class_weight` and a
+    given number of steps by Keras's own `fit`, to the same result. A subclass has `row_shape`,
+    `scaler` and `columns`, and says what targets it takes by `_checked_targets`.
+
+    Args:
+        **kwargs: Name and other arguments of `keras.Model`.
+    """
+
+    row_shape: tuple[int, ...]
+    scaler: keras.layers.Layer | None
+    columns: tuple[str, ...] | None
+    _default_loss: Any = None
+
+    def __init__(self, **kwargs: Any) -> None:
+        # float32 under every dtype policy; the layers inside follow the policy themselves.
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self._programs = Programs(self)
+        self._streams = Streams(self)
+        self._order_generator = keras.random.SeedGenerator()
+        self._given_steps: int | None = None
+        self._given_jit: bool | str = "auto"
+        self._metrics_built = self._steps_logged = False
+
+    def compile(
+        self,
+        optimizer: str | keras.optimizers.Optimizer = "adam",
+        loss: Any = None,
+        *,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = ("mse",),
+        run_eagerly: bool = False,
+        steps_per_execution: int | None = None,
+        jit_compile: bool | str = "auto",
+        auto_scale_loss: bool = True,
+    ) -> None:
+        """Keras's `compile`, with defaults that are right for an autoencoder.
+
+        Args:
+            optimizer: Name or optimizer.
+            loss: Loss between scaled rows; by default the model's own, for which it was built.
+            loss_weights: As in `keras.Model.compile`.
+            metrics: Metrics without sample weights.
+            weighted_metrics: Metrics with sample weights; `mse` is reported by `evaluate` and is
+                what to compare models by, as the loss may contain penalties.
+            run_eagerly: As in `keras.Model.compile`.
+            steps_per_execution: Steps between two calls of the callbacks for batches; by default as
+                many as take half a second, and 1 where a callback is called for every batch.
+            jit_compile: Whether XLA compiles the steps; by default, on TensorFlow and a processor,
+                where `fit` takes many steps and no layer is slow in it.
+            auto_scale_loss: As in `keras.Model.compile`.
+
+        Raises:
+            ValueError: The learning rate is not a positive number; a schedule's may be 0.
+        """
+        optimizer = keras.optimizers.get(optimizer)
+        rate = float(ops.convert_to_numpy(optimizer.learning_rate))
+        if not (0 < rate < math.inf or (rate == 0 and _scheduled(optimizer))):
+            raise ValueError(
+                "learning_rate must be a positive, finite number. "
+                f"Received: learning_rate={rate}. Try 0.001"
+            )
+        super().compile(
+            optimizer,
+            self._default_loss if loss is None else loss,
+            loss_weights=loss_weights,
+            metrics=metrics,
+            weighted_metrics=list(weighted_metrics or ()),
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution or 1,
+            jit_compile=jit_compile,
+            auto_scale_loss=auto_scale_loss,
+        )
+        self._given_steps, self._given_jit = steps_per_execution, jit_compile
+        self._metrics_built = False
+        self._programs.forget()
+        self._streams.forget()
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """What `compile` was given; what it chose is chosen again."""
+        config = super().get_compile_config()
+        if config:
+            config["steps_per_execution"] = self._given_steps
+            config["jit_compile"] = self._given_jit
+        return config
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Restores optimizer, loss and metrics of a saved model."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    # What was compiled has constants in it: the scaler's, and which weights are trained.
+
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
+        """Keras's `load_weights`, after which functions are compiled with the loaded scaler."""
+        super().load_weights(filepath, skip_mismatch, **kwargs)
+        self._forget_functions()
+
+    def quantize(self, mode: Any = None, **kwargs: Any) -> Any:
+        """Keras's `quantize`, after which functions are compiled with the new layers."""
+        quantized = super().quantize(mode, **kwargs)
+        self._forget_functions()
+        return quantized
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Keras's `make_train_function`; forced, it has the programs made anew, too."""
+        if force:
+            self._programs.forget()
+        return super().make_train_function(force)
+
+    def _forget_functions(self):
+        self._streams.forget()
+        self._programs.forget()
+        self.train_function = self.test_function = self.predict_function = None
+
+    # Training ------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool | str = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | list[int] = 1,
+    ) -> keras.callbacks.History:
+        """Trains the model: Keras's `fit`, with the rows checked first; `fit(x)` alone trains.
+
+        Rows in memory are trained on by compiled programs of many steps. Callbacks for batches are
+        called for every batch if one needs it, else after each program.
+
+        Args:
+            x: Rows in the user's units, an array or DataFrame of shape (rows, *row_shape), or a
+                dataset of batches.
+            y: Targets; by default the rows themselves.
+            batch_size: Rows a step, 32 by default.
+            epochs: Passes over the rows, as in `keras.Model.fit`.
+            verbose: 0 for silence, 1 for a progress bar, 2 for a line an epoch.
+            callbacks: Callbacks of Keras or others.
+            validation_split: Share of the last rows to validate on.
+            validation_data: Rows, or (rows, targets[, weights]), or a dataset, to validate on.
+            shuffle: Whether the rows come in another order in each epoch; "batch" for within each
+                batch.
+            class_weight: As in `keras.Model.fit`.
+            sample_weight: Weight of each row.
+            initial_epoch: As in `keras.Model.fit`.
+            steps_per_epoch: As in `keras.Model.fit`.
+            validation_steps: As in `keras.Model.fit`.
+            validation_batch_size: As in `keras.Model.fit`.
+            validation_freq: As in `keras.Model.fit`.
+
+        Returns:
+            The history of losses and metrics.
+
+        Raises:
+            ValueError: Rows or arguments that cannot be trained with.
+            TypeError: Cells that are not real numbers.
+        """
+        given = {n: v for n, v in locals().items() if n not in ("self", "__class__")}
+        given = self._checked_arguments(given, trains=True)
+        # What normal rows scored under the weights of before says nothing from here on.
+        self._use_calibration()
+        if not self._in_programs(given):
+            return super().fit(**given)
+        size = given["batch_size"] or 32
+        parts, validation = _split(given)
+        rows = Rows(*parts, batch_size=size, shuffle=shuffle)
+        return fit_rows(
+            self,
+            rows,
+            epochs=keras.config.max_epochs() or given["epochs"],
+            initial_epoch=initial_epoch,
+            verbose=1 if verbose == "auto" else verbose,
+            callbacks=callbacks,
+            validate=self._validation(validation, given["validation_batch_size"] or size),
+            validation_freq=validation_freq,
+        )
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Measures loss and metrics: Keras's `evaluate`, with the rows checked first.
+
+        Args:
+            x: Rows in the user's units, or a dataset of batches.
+            y: Targets; by default the rows themselves.
+            batch_size: Rows a step, 32 by default.
+            verbose: As in `fit`.
+            sample_weight: Weight of each row.
+            steps: As in `keras.Model.evaluate`.
+            callbacks: Callbacks of Keras or others.
+            return_dict: Whether a dict by name is returned instead of a list.
+            **kwargs: What Keras's own `fit` passes on.
+
+        Returns:
+            A list of the loss and the metrics, one number where there is only the loss, or a dict.
+            What layers report of training is in neither.
+        """
+        given = {n: v for n, v in locals().items() if n not in ("self", "__class__", "kwargs")}
+        given = self._checked_arguments(given)
+        if self._in_programs(given) and not kwargs:
+            parts = given["x"], given["y"], given["sample_weight"]
+            rows = Rows(*parts, batch_size=given["batch_size"] or 32)
+            verbose = 1 if verbose == "auto" else verbose
+            logs = evaluate_rows(self, rows, verbose=verbose, callbacks=callbacks)
+        else:
+            logs = super().evaluate(**{**given, **kwargs, "return_dict": True})
+        logs = self._of_evaluation(logs)
+        return logs if return_dict else self._as_list(logs)
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        """Outputs for rows: Keras's `predict`, with the rows checked first.
+
+        Args:
+            x: Rows in the user's units, or a dataset of batches.
+            batch_size: Rows a step, 256 by default for rows in memory.
+            verbose: As in `fit`.
+            steps: As in `keras.Model.predict`.
+            callbacks: Callbacks of Keras or others.
+
+        Returns:
+            An array of the outputs.
+        """
+        check_count("batch_size", batch_size)
+        rows = self._checked_rows(x, "x")
+        own = type(self).predict_step is not keras.Model.predict_step
+        if is_array(x) and not (steps or callbacks or own or self.run_eagerly):
+            return self._streams.run(
+                "predict", self.__call__, rows, batch_size=batch_size or 256, verbose=verbose
+            )
+        self._check_weights()
+        size = None if batch_size is None else int(batch_size)
+        return super().predict(rows, size, verbose, steps, callbacks)
+
+    def _in_programs(self, given):
+        """Whether the loop of our own takes these arguments; Keras's takes all others."""
+        parts = [given[name] for name in ("x", "y", "sample_weight") if given[name] is not None]
+        methods = ("fit", "train", "test") if "epochs" in given else ("test",)
+        own = any(
+            getattr(type(self), f"make_{method}_function", None)
+            not in (None, getattr(RowModel, f"make_{method}_function", None))
+            for method in methods
+        )
+        return (
+            self.compiled
+            and bool(parts)
+            and all(isinstance(part, np.ndarray) for part in parts)
+            and len(set(map(len, parts))) == 1
+            and not any(given.get(name) for name in ONLY_KERAS)
+            and not keras.config.max_steps_per_epoch()
+            and not own
+            and runs_programs(self)
+        )
+
+    def _validation(self, validation, batch_size) -> Callable[[Any], Logs] | None:
+        """A function from the list of callbacks to the logs of a validation, or None."""
+        if validation is None:
+            return None
+        parts = validation if isinstance(validation, tuple) else (validation,)
+        names = dict(zip(("x", "y", "sample_weight"), (*parts, None, None), strict=False))
+        if self._in_programs(names):
+            rows = Rows(**names, batch_size=batch_size)
+            run = lambda callbacks: evaluate_rows(self, rows, verbose=0, callbacks=callbacks)  # noqa: E731
+        else:
+            options = {"batch_size": batch_size} if is_array(names["x"]) else {}
+            evaluate = functools.partial(super().evaluate, **names, **options, return_dict=True)
+            run = lambda callbacks: evaluate(callbacks=callbacks)  # noqa: E731
+        return lambda callbacks: self._of_evaluation(run(callbacks))
+
+    def _next_order_seed(self):
+        return ops.convert_to_numpy(self._order_generator.next()).astype("int64")
+
+    def _build_metrics(self, parts):
+        """Makes the variables of the metrics, on one row: a program can only use what there is."""
+        if self._metrics_built:
+            return
+        x, y, weights = (None if part is None else part[:1] for part in parts)
+        y = x if y is None else y
+        before = {id(one): ops.convert_to_numpy(one) for one in self.metrics_variables}
+        output = np.zeros(self.compute_output_shape(x.shape), "float32")
+        self.compute_metrics(x, y, ops.convert_to_tensor(output), weights)
+        for metric in self.metrics:
+            metric.reset_state()
+        for variable in self.metrics_variables:
+            if id(variable) in before:
+                variable.assign(before[id(variable)])
+        self._metrics_built = True
+
+    def _of_evaluation(self, logs):
+        # What layers report is of training: elsewhere the metric is empty, and not 0.
+        reported = {m.name for layer in autoencoder_layers(self) for m in layer.metrics}
+        return {name: value for name, value in logs.items() if name not in reported}
+
+    def _as_list(self, logs):
+        """The metrics in Keras's order: the loss, then by name."""
+        first = [metric.name for metric in self.metrics if metric.name in logs]
+        values = [logs[name] for name in (*first, *sorted(set(logs) - set(first)))]
+        return values[0] if len(values) == 1 else values
+
+    # Validation ----------------------------------------------------------------------------------
+
+    def _check_weights(self) -> None:
+        """Refuses a broken model: nothing is scored by it or exported from it.
+
+        Raises:
+            ValueError: Weights are NaN or infinite.
+        """
+        for weight in self.weights:
+            if not np.isfinite(ops.convert_to_numpy(weight)).all():
+                raise ValueError(
+                    f"weights must be finite. Received: NaN or infinite weights in {weight.path}. "
+                    "Try training again with a lower learning rate"
+                )
+
+    def _use_calibration(self, calibration: Any = None) -> None:
+        """Nothing is known of normal rows, unless a subclass keeps it."""
+
+    def _checked_arguments(self, given, trains=False):
+        given = dict(given)
+        for name in ("batch_size", "epochs", "validation_batch_size"):
+            check_count(name, given.get(name))
+            if given.get(name) is not None:
+                given[name] = int(given[name])
+        columns = self.columns
+        if trains and hasattr(given["x"], "iloc") and columns is None:
+            self.columns = tuple(map(str, given["x"].columns))
+        try:
+            given["x"], given["y"] = self._checked_pair(
+                given["x"], given["y"], given["sample_weight"], ("x", "y")
+            )
+            validation = given.get("validation_data")
+            where = ("validation_data", "validation_data")
+            if isinstance(validation, tuple):
+                x, y, *weights = (*validation, None)[: max(2, len(validation))]
+                weight = weights[0] if weights else None
+                given["validation_data"] = (*self._checked_pair(x, y, weight, where), *weights)
+            elif validation is not None:
+                given["validation_data"] = self._checked_rows(validation, where[0])
+        except Exception:
+            self.columns = columns  # of rows that are refused, nothing stays
+            raise
+        return given
+
+    def _checked_pair(self, x, y, sample_weight, where: Sequence[str]):
+        """Checked rows and targets; targets that are the rows stay the same object."""
+        rows = self._checked_rows(x, where[0])
+        # Keras drops sample weights that come without targets.
+        same = y is x or (y is None and sample_weight is not None)
+        return rows, rows if same else self._checked_targets(y, rows, where[1])
+
+    def _checked_targets(self, y: Any, rows: Any, where: str) -> Any:
+        """Checked targets, None included."""
+        raise NotImplementedError
+
+    def _checked_rows(self, x: Any, where: str) -> Any:
+        """Checked rows for an array, list or DataFrame; anything else as it came.
+
+        Args:
+            x: Rows in the user's units, or a dataset, or None.
+            where: What the messages call `x`.
+
+        Returns:
+            An array of shape (rows, *row_shape), or `x` itself.
+
+        Raises:
+            ValueError: What `as_rows` refuses; values that overflow float32 when squared.
+            TypeError: Cells that are not real numbers.
+        """
+        if x is None or not is_array(x):
+            return x
+        x, bound = bounded_rows(x, self.row_shape, self.columns, where)
+        limit = math.sqrt(FLOAT32_MAX)
+        widest = np.stack([np.full(x.shape[1:], edge) for edge in (-bound, bound)])
+        if not (self._scaled_magnitudes(widest) <= limit).all():
+            scaled = self._scaled_magnitudes(extremes(x))
+            if np.isnan(scaled).any():
+                raise ValueError(
+                    "scaler must be adapted. Received: NaN as scaled values. "
+                    "Try scaler.adapt(x_train)"
+                )
+            if (too_large := scaled > limit).any():
+                raise ValueError(overflow(np.argwhere(too_large)[0], self.columns, where))
+        return x
+
+    def _scaled_magnitudes(self, rows):
+        return np.abs(ops.convert_to_numpy(scale(self.scaler, rows))).max(axis=0)
+
+
+def _scheduled(optimizer):
+    inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+    return isinstance(inner.get_config().get("learning_rate"), dict)
+
+
+def _split(given):
+    """The parts to train on, and what to validate on, or None."""
+    x, y, weights = parts = given["x"], given["y"], given["sample_weight"]
+    share, validation = given["validation_split"], given["validation_data"]
+    if validation is not None or not share:
+        return parts, validation
+    first = math.floor(len(x) * (1 - share))
+    if not 0 < first < len(x):
+        raise ValueError(
+            f"validation_split must leave rows for both. Received: validation_split={share} of "
+            f"{len(x)} rows"
+        )
+
+    def part(rows):
+        cut = [None if one is None else one[rows] for one in (x, None if y is x else y, weights)]
+        return (cut[0], cut[0] if y is x else cut[1], cut[2])
+
+    return part(slice(None, first)), part(slice(first, None))

@@ -1,0 +1,285 @@
+"""The loop behind `fit` and `evaluate`: Keras's callbacks around compiled programs, over chunks."""
+
+import logging
+import math
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasae.models.programs import Chunk, each, gains_by_xla, on_device, on_processor
+
+logger = logging.getLogger("kerasae")
+# Bytes of rows that are put on an accelerator at once, whose memory the model needs, too.
+CHUNK_BYTES = 2**31
+Logs = dict[str, Any]
+
+
+class Rows:
+    """Rows in memory, given to the loop in chunks, each on the device.
+
+    Rows that fit on the device are one chunk that stays there. Others come in chunks of whole
+    batches, the next one being gathered and moved in a thread while the device works.
+
+    Args:
+        x: Array of shape (rows, ...).
+        y: Targets, an array with as many rows, or None. Where they are `x` itself, or there are
+            none but sample weights, they take no second copy.
+        sample_weight: Array with as many rows, or None.
+        batch_size: Rows a step; the last step has what is left.
+        shuffle: As in `fit`.
+    """
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        y: np.ndarray | None = None,
+        sample_weight: np.ndarray | None = None,
+        *,
+        batch_size: int = 32,
+        shuffle: bool | str = False,
+    ) -> None:
+        self.batch_size, self.shuffle = batch_size, shuffle
+        self.target_is_input = y is x
+        if sample_weight is not None:
+            sample_weight = np.asarray(sample_weight, keras.config.floatx())
+        self.parts = (x, None if y is x else y, sample_weight)
+        size = sum(part.nbytes for part in self.parts if part is not None)
+        self._pieces = 1 if on_processor() else max(1, math.ceil(size / CHUNK_BYTES))
+        self._resident = each(on_device, self.parts) if self._pieces == 1 else None
+
+    def __len__(self) -> int:
+        return len(self.parts[0])
+
+    @property
+    def num_batches(self) -> int:
+        """Steps of an epoch."""
+        return math.ceil(len(self) / self.batch_size)
+
+    def order(self, seed: Any) -> np.ndarray:
+        """The indices of the rows in the order that follows from a seed."""
+        order = np.arange(len(self), dtype="int32")
+        if self.shuffle:
+            rng = np.random.default_rng(seed)
+            by = self.batch_size if self.shuffle == "batch" else len(self)
+            for first in range(0, len(self), by):
+                rng.shuffle(order[first : first + by])
+        return order
+
+    def chunks(self, seed: Any = None) -> Iterator[Chunk]:
+        """The chunks of one epoch."""
+        order = self.order(seed)
+        if self._resident is not None:
+            tensor = keras.ops.convert_to_tensor(order)
+            return iter(
+                [Chunk(self._resident, tensor, len(self), self.batch_size, self.target_is_input)]
+            )
+        by = math.ceil(self.num_batches / self._pieces) * self.batch_size
+        pieces = (order[first : first + by] for first in range(0, len(self), by))
+        return read_ahead(map(self._gathered, pieces))
+
+    def _gathered(self, order):
+        parts = each(lambda part: on_device(part[order]), self.parts)
+        return self._chunk(parts, keras.ops.arange(len(order), dtype="int32"))
+
+    def _chunk(self, parts, order):
+        return Chunk(
+            parts, order, len(order), min(self.batch_size, len(order)), self.target_is_input
+        )
+
+
+def read_ahead(items: Iterable[Any]) -> Iterator[Any]:
+    """The items of an iterable, of which the next one is made in a thread.
+
+    An error in the thread is raised here.
+    """
+    made: queue.Queue = queue.Queue(maxsize=1)
+    stopped = threading.Event()
+
+    def put(item):
+        while not stopped.is_set():
+            try:
+                return made.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def make():
+        try:
+            for item in items:
+                put((item, None))
+                if stopped.is_set():
+                    return
+            put((None, StopIteration()))
+        except BaseException as error:
+            put((None, error))
+
+    thread = threading.Thread(target=make, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = made.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item
+    finally:
+        stopped.set()
+
+
+def fit_rows(
+    model: Any,
+    rows: Rows,
+    *,
+    epochs: int,
+    initial_epoch: int,
+    verbose: int | str,
+    callbacks: Any,
+    validate: Callable[[Any], Logs] | None,
+    validation_freq: int | list[int],
+) -> keras.callbacks.History:
+    """Trains a model as `keras.Model.fit` does, with many steps an execution.
+
+    Args:
+        model: A compiled `RowModel`.
+        rows: What to train on.
+        epochs: As in `fit`, like those that follow.
+        initial_epoch: The first epoch.
+        verbose: Whether a progress bar is shown.
+        callbacks: Callbacks of Keras or others.
+        validate: Function from the list of callbacks to the logs of a validation, or None.
+        validation_freq: Epochs between two validations, or a list of epochs.
+
+    Returns:
+        The history.
+    """
+    if not isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks = keras.callbacks.CallbackList(
+            callbacks,
+            add_history=True,
+            add_progbar=verbose != 0,
+            verbose=verbose,
+            epochs=epochs,
+            steps=rows.num_batches,
+            model=model,
+        )
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    model.stop_training = False
+    callbacks.on_train_begin()
+    logs: Logs = {}
+    # Keras's BackupAndRestore, and AtomicBackup, say here where a resumed fit begins.
+    initial_epoch = model._initial_epoch or initial_epoch
+    xla = gains_by_xla(model, rows.num_batches * (epochs - initial_epoch))
+    for epoch in range(initial_epoch, epochs):
+        model.reset_metrics()
+        callbacks.on_epoch_begin(epoch)
+        logs = _run_epoch(model, "train", rows, callbacks, xla=xla, seed=model._next_order_seed())
+        if validate and _is_due(epoch, validation_freq):
+            logs.update({f"val_{name}": value for name, value in validate(callbacks).items()})
+        callbacks.on_epoch_end(epoch, logs)
+        if model.stop_training:
+            break
+    if epochs > 0:
+        model.optimizer.finalize_variable_values(model.trainable_weights)
+    callbacks.on_train_end(logs)
+    return model.history
+
+
+def evaluate_rows(model: Any, rows: Rows, *, verbose: int | str, callbacks: Any) -> Logs:
+    """Evaluates a model as `keras.Model.evaluate` does, with many steps an execution.
+
+    Args:
+        model: A compiled `RowModel`.
+        rows: What to evaluate on.
+        verbose: Whether a progress bar is shown.
+        callbacks: Callbacks of Keras or others, or the list of a `fit`.
+
+    Returns:
+        The metrics by name.
+    """
+    if not isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks = keras.callbacks.CallbackList(
+            callbacks,
+            add_progbar=verbose != 0,
+            verbose=verbose,
+            epochs=1,
+            steps=rows.num_batches,
+            model=model,
+        )
+    model.stop_evaluating = False
+    callbacks.on_test_begin()
+    model.reset_metrics()
+    logs = _run_epoch(model, "test", rows, callbacks)
+    callbacks.on_test_end(logs)
+    return logs
+
+
+def _run_epoch(model, kind, rows, callbacks, *, xla=False, seed=None):
+    begin = getattr(callbacks, f"on_{kind}_batch_begin")
+    end = getattr(callbacks, f"on_{kind}_batch_end")
+    flag = "stop_training" if kind == "train" else "stop_evaluating"
+    fixed = model._given_steps or (1 if _watches_batches(model, callbacks, kind) else None)
+    model._build_metrics(rows.parts)
+    step, logs = 0, {}
+    for chunk in rows.chunks(seed):
+        first, count = 0, math.ceil(chunk.rows / chunk.batch_size)
+        while first < count and not getattr(model, flag):
+            steps = min(fixed or model._programs.steps(kind), count - first)
+            begun = step
+            begin(begun)
+            logs = model._programs.run(kind, chunk, first, steps, xla=xla)
+            first, step = first + steps, step + steps
+            # Keras counts all steps of an execution, those beyond the last batch, too.
+            end(max(step, begun + (model._given_steps or 1)) - 1, logs)
+        if getattr(model, flag):
+            break
+    metrics = model.get_metrics_result()
+    if set(metrics) == set(logs):  # a step of the user's own may give other logs
+        logs = metrics
+    return {name: _number(value) for name, value in logs.items()}
+
+
+def _number(value):
+    array = keras.ops.convert_to_numpy(value)
+    return float(array) if array.ndim == 0 else array
+
+
+def _is_due(epoch, frequency):
+    if isinstance(frequency, int):
+        return (epoch + 1) % frequency == 0
+    return epoch + 1 in frequency
+
+
+def _watches_batches(model, callbacks, kind):
+    """Whether a callback has to be called for every batch, which is logged once."""
+    hooks = [f"on_{of}batch_{at}" for of in (f"{kind}_", "") for at in ("begin", "end")]
+    watching = [one for one in callbacks.callbacks if _watches(one, hooks)]
+    if watching and not model._steps_logged:
+        names = ", ".join(sorted({type(one).__name__ for one in watching}))
+        logger.warning("%s is called for every batch, so that training goes step by step", names)
+        model._steps_logged = True
+    return bool(watching)
+
+
+def _watches(callback, hooks):
+    if isinstance(callback, keras.callbacks.ProgbarLogger | keras.callbacks.History):
+        return False
+    # Those of KerasTuner pass batches on to a tuner, which has no use for them.
+    of_tuner = type(callback).__module__.startswith("keras_tuner.")
+    if of_tuner or not getattr(callback, "needs_every_batch", True):
+        return False
+    if isinstance(callback, keras.callbacks.ModelCheckpoint | keras.callbacks.BackupAndRestore):
+        return callback.save_freq != "epoch"
+    if type(callback) is keras.callbacks.TensorBoard:
+        return callback.update_freq != "epoch" or callback._should_trace
+    if type(callback) is keras.callbacks.LambdaCallback:
+        return any(hook in vars(callback) for hook in hooks)
+    return any(
+        getattr(getattr(callback, hook), "__func__", None)
+        is not getattr(keras.callbacks.Callback, hook)
+        for hook in hooks
+    )

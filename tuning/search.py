@@ -2,10 +2,16 @@
 
     python tuning/search.py digits --model denoising --set layout=16,32-16-32 --set stddev=0.1,0.2
 
-On the digits that come with scikit-learn (two cores of an AMD EPYC), 20 epochs, `val_mse` on the
-clean test rows:
+On the digits that come with scikit-learn, 20 epochs; `val_mse` on the 359 clean test rows, pixels
+scaled to [0, 1]. Two cores of an AMD EPYC, with other work beside:
 
-    PLACEHOLDER
+    layout      stddev    val_mse    seconds
+    32-16-32        .1     .01732        1.9
+    32-16-32        .2     .01944        1.7
+    16              .1     .02343        1.8
+    16              .2     .02701        1.3
+
+17 s from the command to its end, of which the four trials took 7.
 """
 
 import argparse

@@ -128,7 +128,9 @@ class AnomalyCalibration(keras.layers.Layer):
         self.clear()
         if "scores" in store:
             threshold, *settings = map(float, np.array(store["settings"]))
-            self.set_guard(*settings, np.array(store["center"]), np.array(store["whitening"]))
+            self.set_guard(
+                settings[0], settings[1], np.array(store["center"]), np.array(store["whitening"])
+            )
             self.fit(np.array(store["scores"]), threshold)
 
 

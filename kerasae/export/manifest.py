@@ -55,5 +55,5 @@ def layout(model: Autoencoder) -> str:
     """The widths of the hidden layers, or filters of the convolutions, "300-100-300"."""
     layers = model.encoder.layers
     half = [getattr(one, "units", getattr(one, "filters", None)) for one in layers]
-    half = [str(width) for width in half if width is not None]
-    return "-".join(half + half[-2::-1])
+    widths = [str(width) for width in half if width is not None]
+    return "-".join(widths + widths[-2::-1])

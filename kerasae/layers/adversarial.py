@@ -1,7 +1,7 @@
 """A bottleneck whose codings a discriminator pushes towards a prior."""
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any, Unpack
 
 import keras
 from keras import ops
@@ -64,7 +64,8 @@ class AdversarialPrior(SeededLayer, PassThrough):
         seed: int | None = None,
         **kwargs: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(seed, **{**kwargs, "dtype": "float32"})
+        kwargs["dtype"] = "float32"
+        super().__init__(seed, **kwargs)
         self.prior = prior
         self.discriminator_units = tuple(discriminator_units)
         self._beta = beta
@@ -91,7 +92,7 @@ class AdversarialPrior(SeededLayer, PassThrough):
         for layer, width in zip(self.discriminator, widths, strict=True):
             layer.build((None, width))
 
-    def logits(self, codings, frozen=False):
+    def logits(self, codings: Any, frozen: bool = False) -> Any:
         """The discriminator's logit that codings are draws of the prior, (batch,).
 
         Args:

@@ -1,6 +1,6 @@
 """How much codings move with the row: the norm of the encoder's Jacobian."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
 import keras
@@ -164,9 +164,10 @@ class ContractivePenalty(SeededLayer, PassThrough):
     def __init__(
         self, beta: float, seed: int | None = None, **kwargs: Unpack[LayerOptions]
     ) -> None:
-        super().__init__(seed, **{**kwargs, "dtype": "float32"})
+        kwargs["dtype"] = "float32"
+        super().__init__(seed, **kwargs)
         self.beta = add_beta(self, beta)
-        self._encoder = None
+        self._encoder: Callable[[], keras.Model] | None = None
         self.built = True
 
     def call(self, inputs):

@@ -83,7 +83,8 @@ class GaussianCodings(SeededLayer):
     ) -> None:
         if not 0 < bound < float("inf"):
             raise ValueError(f"bound must be finite and above 0. Received: bound={bound}")
-        super().__init__(seed, **{**kwargs, "dtype": "float32"})
+        kwargs["dtype"] = "float32"
+        super().__init__(seed, **kwargs)
         self.units = units
         self.normals_per_row = units
         self.bound = bound

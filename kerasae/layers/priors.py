@@ -96,13 +96,16 @@ class MixturePrior(Prior):
         _check_positive("stddev", stddev)
         if means is None:
             angles = 2 * np.pi * np.arange(10) / 10
-            means = 4 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-        means = np.asarray(means, "float32")
-        if means.ndim != 2 or not np.isfinite(means).all() or not means.size:
-            raise ValueError(f"means must be finite rows of codings. Received: shape={means.shape}")
-        self.means = means
+            centers = 4 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        else:
+            centers = np.asarray(means)
+        self.means = centers.astype("float32")
+        if self.means.ndim != 2 or not np.isfinite(self.means).all() or not self.means.size:
+            raise ValueError(
+                f"means must be finite rows of codings. Received: shape={self.means.shape}"
+            )
         self.stddev = stddev
-        self.codings = means.shape[1]
+        self.codings = self.means.shape[1]
         self.uniforms = self.codings + 1
 
     def __call__(self, noise: Any) -> Any:

@@ -1,7 +1,7 @@
 """Scalers that are part of the model, and their inverses."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Unpack
 
 import keras
@@ -9,6 +9,12 @@ import numpy as np
 from keras import ops
 
 from kerasae.layers.base import LayerOptions
+from kerasae.validation import FLOAT32_MAX, bounded_rows, column, column_order, is_array, names_of
+
+# A column whose values are this many times its range loses digits in float32 before it is scaled.
+WIDE = 100
+# Types that hold more digits than float32.
+WIDE_TYPES = ("float64", "int32", "uint32", "int64", "uint64")
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -26,6 +32,9 @@ class RangeScaling(keras.layers.Layer):
     Shapes: any with the columns last; the output has the shape of the input, in float32.
 
     Until `adapt` its output is NaN, so that a forgotten `adapt` does not pass for the identity.
+    Mean and range are kept in float64. Rows of float64, where the backend has it, are scaled from
+    it where float32 would lose digits: times and coordinates, whose values are many times their
+    range.
 
     Reference: Witten, Frank and Hall (2011), Data Mining, section 2.4, range normalisation.
 
@@ -40,13 +49,16 @@ class RangeScaling(keras.layers.Layer):
 
     def __init__(self, **kwargs: Unpack[LayerOptions]) -> None:
         # float32 under every dtype policy: bfloat16 keeps 8 bits of a raw value.
-        super().__init__(**{"autocast": False, **kwargs})
+        kwargs.setdefault("autocast", False)
+        super().__init__(**kwargs)
+
+        self.columns: tuple[str, ...] | None = None
 
     def build(self, input_shape):
         """Makes `mean` and `range`, one value a column, for `adapt` to fill."""
         # Arrays, not variables: on JAX, metrics are computed where variables cannot be read.
-        self.mean = np.full(input_shape[-1], np.nan, "float32")
-        self.range = np.full(input_shape[-1], np.nan, "float32")
+        self.mean = np.full(input_shape[-1], np.nan)
+        self.range = np.full(input_shape[-1], np.nan)
 
     def save_own_variables(self, store):
         store["mean"], store["range"] = self.mean, self.range
@@ -57,43 +69,70 @@ class RangeScaling(keras.layers.Layer):
     def adapt(self, data: Any) -> None:
         """Measures mean and range of each column; a second call starts anew.
 
+        A stream is passed over once.
+
         Args:
-            data: Array of shape (rows, ..., columns), or an iterable of such batches, for example
-                a `tf.data.Dataset`.
+            data: Array or table of shape (rows, ..., columns), or an iterable of such batches, for
+                example a `tf.data.Dataset`, of which targets are left out. The names of a table's
+                columns become those of a model that is made with this scaler.
 
         Raises:
-            ValueError: There are no rows.
+            ValueError: There are no rows; cells are NaN or infinite; the range of a column
+                overflows float32.
+            TypeError: Cells that are not real numbers.
 
         Warns:
-            UserWarning: A column is constant.
+            UserWarning: A column is constant, or its values lie too close for float32.
         """
-        batches = [data] if hasattr(data, "shape") or isinstance(data, list | tuple) else data
-        count, total, low, high = 0, 0.0, np.inf, -np.inf
-        for batch in batches:
-            rows = np.asarray(batch)
-            if rows.ndim < 2:
-                raise ValueError(f"data must be rows of columns. Received: shape={rows.shape}")
+        count, total, low, high, narrow = 0, 0.0, np.inf, -np.inf, False
+        columns = None
+        for where, batch in _batches(data):
+            if (names := names_of(batch)) is not None:
+                known = self.columns if set(self.columns or ()) == set(names) else None
+                columns = columns or known or tuple(names)
+            if getattr(batch, "shape", [1])[:1] in ((0,), [0]):
+                continue
+            rows, _ = bounded_rows(batch, columns=columns, where=where, wide=True)
             rows = rows.reshape(-1, rows.shape[-1])
-            if len(rows):
-                count += len(rows)
-                total = total + rows.sum(axis=0, dtype="float64")
-                low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
+            count += len(rows)
+            total = total + rows.sum(axis=0, dtype="float64")
+            low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
+            narrow = narrow or rows.dtype == "float32"
         if not count:
             raise ValueError("data must have at least one row. Received: 0 rows")
-        width = np.subtract(high, low, dtype="float64")
-        if not width.all():
-            warnings.warn(constant_columns(width == 0), UserWarning, stacklevel=2)
+        width = _width(low, high, columns)
+        self.columns = columns
         if not self.built:
             self.build((None, len(width)))
-        self.mean = (total / count).astype("float32")
-        self.range = np.where(width == 0, 1, width).astype("float32")
+        self.mean, self.range = total / count, np.where(width == 0, 1, width)
+        self._warn(width, narrow)
+
+    def _warn(self, width, narrow):
+        if not width.all():
+            warnings.warn(constant_columns(width == 0, self.columns), UserWarning, stacklevel=3)
+        # Fewer than 4096 steps from the lowest to the highest value.
+        close = np.flatnonzero((width > 0) & (np.abs(self.mean) > 4096 * self.range))
+        if len(close):
+            named = ", ".join(column([i], self.columns) for i in close[:5])
+            lost = "are lost in the float32 rows that it was adapted to" if narrow else (
+                "are kept for rows in float64, and lost in float32, which exported models take"
+            )
+            warnings.warn(
+                f"float32 holds {FLOAT32_STEPS(self, close[0]):.3g} values from the lowest to the "
+                f"highest of {named}: the other digits {lost}; subtract an offset from the column",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def call(self, inputs):
-        return (ops.cast(inputs, "float32") - self.mean) / self.range
+        dtype = "float64" if _is_in_float64(self, inputs) else "float32"
+        mean, width = self.mean.astype(dtype), self.range.astype(dtype)
+        return ops.cast((ops.cast(inputs, dtype) - mean) / width, "float32")
 
     def inverse(self, outputs: Any) -> Any:
         """Takes scaled values back to the units that `adapt` saw."""
-        return ops.cast(outputs, "float32") * self.range + self.mean
+        width, mean = self.range.astype("float32"), self.mean.astype("float32")
+        return ops.cast(outputs, "float32") * width + mean
 
 
 def constant_columns(is_constant: np.ndarray) -> str:

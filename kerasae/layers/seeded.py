@@ -20,7 +20,8 @@ class SeededLayer(AutoencoderLayer):
     """
 
     def __init__(self, seed: int | None, **kwargs: Unpack[LayerOptions]) -> None:
-        super().__init__(**{"autocast": False, **kwargs})
+        kwargs.setdefault("autocast", False)
+        super().__init__(**kwargs)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 

@@ -95,7 +95,8 @@ class KLSparsityRegularizer(PassThrough):
                 f"rho must lie strictly inside the activation range ({low}, {high}); tanh has "
                 f"(-1, 1), sigmoid (0, 1). Received: rho={rho}"
             )
-        super().__init__(**{"autocast": False, **kwargs})
+        kwargs.setdefault("autocast", False)
+        super().__init__(**kwargs)
         self.rho = rho
         self.activation_range = (low, high)
         self.beta = add_beta(self, beta)

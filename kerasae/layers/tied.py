@@ -51,7 +51,7 @@ class TiedDense(AutoencoderLayer):
         self.units = units
         self.tied_to = tied_to
         self.activation = keras.activations.get(activation)
-        self._partner = None
+        self._partner: Callable[[], keras.layers.Layer] | None = None
 
     def build(self, input_shape):
         self.width = input_shape[-1]

@@ -43,7 +43,8 @@ class KSparse(PassThrough):
             raise ValueError(f"k must be a whole number of at least 1. Received: k={k}")
         if not 1 <= alpha < float("inf"):
             raise ValueError(f"alpha must be at least 1. Received: alpha={alpha}")
-        super().__init__(**{"autocast": False, **kwargs})
+        kwargs.setdefault("autocast", False)
+        super().__init__(**kwargs)
         self.k = int(k)
         self.alpha = alpha
         self.built = True
@@ -60,7 +61,8 @@ class _Competition(PassThrough):
     def __init__(self, winners: float, **kwargs: Unpack[LayerOptions]) -> None:
         if not 0 < winners <= 1:
             raise ValueError(f"winners must lie in (0, 1]. Received: winners={winners}")
-        super().__init__(**{"autocast": False, **kwargs})
+        kwargs.setdefault("autocast", False)
+        super().__init__(**kwargs)
         self.winners = winners
 
     def build(self, input_shape):

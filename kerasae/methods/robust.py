@@ -165,7 +165,7 @@ def robust_decomposition(
     x = model._checked_rows(x, "x").astype("float32")
     scaled = _over_rows(model, "scaled", scale, x)
     size = max(float(np.linalg.norm(scaled)), 1e-12)
-    lines = 1 if verbose == "auto" else verbose
+    lines = 1 if isinstance(verbose, str) else verbose
     fit_arguments = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -174,7 +174,7 @@ def robust_decomposition(
         "verbose": max(0, lines - 1),
     }
     low, sparse, before = x, np.zeros_like(scaled), None
-    history = {"loss": [], "share": [], "residual": [], "change": []}
+    history: dict[str, list[float]] = {"loss": [], "share": [], "residual": [], "change": []}
     for number in range(1, int(rounds) + 1):
         loss = model.fit(low, **fit_arguments).history["loss"][-1]
         learned = _over_rows(model, "scaled", scale, model.reconstruct(low))

@@ -203,8 +203,9 @@ class Autoencoder(RowModel):
             float32 array of shape (rows, *row_shape), in the user's units.
         """
         rows = self._checked_rows(x, "x")
-        options = {"batch_size": batch_size, "verbose": verbose}
-        return self._streams.run("predict", self.__call__, rows, **options)
+        return self._streams.run(
+            "predict", self.__call__, rows, batch_size=batch_size, verbose=verbose
+        )
 
     def decode(self, codings: Any, *, batch_size: int = 256, verbose: int | str = 0) -> np.ndarray:
         """Rows in the user's units from codings.
@@ -218,8 +219,9 @@ class Autoencoder(RowModel):
             float32 array of shape (rows, *row_shape).
         """
         codings = as_rows(codings, self.decoder.input_shape[1:], where="codings")
-        options = {"batch_size": batch_size, "verbose": verbose}
-        return self._streams.run("decode", self._reconstruction_of, codings, **options)
+        return self._streams.run(
+            "decode", self._reconstruction_of, codings, batch_size=batch_size, verbose=verbose
+        )
 
     def _reconstruction_of(self, codings):
         """Rows in the user's units from a tensor of codings, for compiled functions."""
@@ -284,8 +286,9 @@ class Autoencoder(RowModel):
         """
         if per_feature:
             rows = self._checked_rows(x, "x")
-            options = {"batch_size": batch_size, "verbose": verbose}
-            return self._streams.run("errors", self._errors, rows, **options)
+            return self._streams.run(
+                "errors", self._errors, rows, batch_size=batch_size, verbose=verbose
+            )
         return self._endpoint("reconstruction_error", x, batch_size, verbose)
 
     def _endpoint(self, name, x, batch_size, verbose):
@@ -296,7 +299,7 @@ class Autoencoder(RowModel):
 
     def _use_calibration(self, calibration: AnomalyCalibration | None = None) -> None:
         """Takes over what an `AnomalyCalibration` knows of normal rows; None forgets it."""
-        state = {}
+        state: dict[str, np.ndarray] = {}
         if calibration is not None:
             calibration.save_own_variables(state)
         self.anomaly.load_own_variables(state)

@@ -21,7 +21,7 @@ class Streams:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self._compiled = {}
+        self._compiled: dict[str, RowFunction] = {}
 
     def forget(self, *names: str) -> None:
         """Drops compiled functions whose constants have changed, all of them without a name."""
@@ -85,7 +85,7 @@ class RowFunction(keras.Model):
         super().__init__(dtype="float32")
         self.model = model
         self.function = function
-        self.seed_generator = None if seed is None else keras.random.SeedGenerator(seed)
+        self.seed_generator: Any = None if seed is None else keras.random.SeedGenerator(seed)
         self.built = True
 
     def start_from(self, seed: int) -> None:

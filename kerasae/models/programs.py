@@ -14,7 +14,7 @@ from kerasae.layers.base import autoencoder_layers, walk
 # Rules for TensorFlow on a processor, measured on an AMD EPYC (benchmarks/training_speed.py): a fit
 # must have this many steps for XLA to save more time than it takes to compile, and XLA draws normal
 # numbers slowly.
-XLA_STEPS = 600
+XLA_STEPS = 1000
 XLA_NORMALS = 50
 # Seconds between two looks of the host at the device: progress and callbacks move on then.
 EXECUTION_SECONDS = 0.5

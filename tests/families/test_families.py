@@ -7,8 +7,8 @@ import pytest
 import kerasae
 from kerasae.methods import deep_features
 from kerasae.models import recipes
-from tests.families.top_k_autoencoder import top_k_autoencoder
-from tests.families.vector_quantized import vector_quantized_autoencoder
+from families.top_k_autoencoder import top_k_autoencoder
+from families.vector_quantized import vector_quantized_autoencoder
 
 FAMILIES = {"vector-quantized": vector_quantized_autoencoder, "top-k": top_k_autoencoder}
 

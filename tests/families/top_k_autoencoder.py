@@ -2,7 +2,7 @@
 
 from kerasae.models.zoo.arguments import passes_on_to
 from kerasae.models.zoo.stacked import stacked_autoencoder
-from tests.families.top_k import TopK
+from families.top_k import TopK
 
 
 @passes_on_to(stacked_autoencoder)

@@ -2,7 +2,7 @@
 
 from kerasae.models.zoo.arguments import passes_on_to
 from kerasae.models.zoo.stacked import stacked_autoencoder
-from tests.families.vector_quantizer import VectorQuantizer
+from families.vector_quantizer import VectorQuantizer
 
 
 @passes_on_to(stacked_autoencoder)

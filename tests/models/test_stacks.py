@@ -76,7 +76,7 @@ def test_sizes_that_the_strides_do_not_divide_are_refused_with_one_that_fits():
                 continue
             with pytest.raises(ValueError, match=r"padding or cropping to \(\d+, \d+\)") as caught:
                 conv_stack((height, by, 1), units, strides=strides)
-            words = str(caught.value).split("crop to (")[1].split(")")[0]
+            words = str(caught.value).split("cropping to (")[1].split(")")[0]
             fitting = tuple(map(int, words.split(", ")))
             assert fitting[1] == by
             assert abs(fitting[0] - height) < by

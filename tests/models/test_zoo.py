@@ -63,7 +63,7 @@ def test_unknown_activations_name_the_nearest():
 def test_kl_needs_a_bounded_activation(activation):
     with pytest.raises(
         ValueError,
-        match="must be a bounded one for KL sparsity, one of tanh.*Received: activation=",
+        match="for KL sparsity, one of tanh.*Received: activation=",
     ):
         stacked_autoencoder(
             (20,), 5, activation=activation, bottleneck=KLSparsityRegularizer(0.1, 1)

@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 
 def send(url, method, path, body=None, *, headers=None, timeout=30):
-    """Status and JSON of an response; lists and objects are sent as JSON."""
+    """Status and JSON of the response; lists and objects are sent as JSON."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=timeout)
     try:
         content = json.dumps(body) if isinstance(body, dict | list) else body

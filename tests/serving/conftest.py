@@ -7,9 +7,8 @@ import pytest
 if keras.backend.backend() != "tensorflow":
     collect_ignore_glob = ["test_*.py"]
 else:
-    from serving.models import save_all
-
     from kerasae.serving import Server
+    from serving.models import save_all
 
 
 @pytest.fixture(scope="session")
@@ -36,9 +35,9 @@ def plain(models, tmp_path):
 
 @pytest.fixture
 def until():
-    """Waits until a function responses something true."""
+    """Waits until a function returns something true, which it gives back."""
 
-    def until(function, seconds=20):
+    def until(function, seconds=60):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if value := function():

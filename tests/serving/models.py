@@ -10,7 +10,7 @@ COLUMNS = 8
 
 
 class Plain(tf.Module):
-    """What TF Serving's documentation asks, half_plus_three, and signatures of other kinds."""
+    """The half_plus_three of TF Serving's documentation, and signatures of other kinds."""
 
     def __init__(self, plus=3.0):
         super().__init__()
@@ -37,10 +37,17 @@ class Plain(tf.Module):
     def text(self, text):
         return {"upper": tf.strings.upper(text)}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, "steps")])
-    def slow(self, steps):
-        count = tf.while_loop(lambda i: i < tf.reduce_max(steps), lambda i: [i + 1], [0])
-        return {"steps": tf.fill(tf.shape(steps), count[0])}
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "path")])
+    def gate(self, path):
+        """Writes PATH.begun, and runs until the file PATH exists."""
+        tf.io.write_file(path[0] + ".begun", "")
+
+        def closed(rounds):
+            # A function of the rounds, or the look at the folder could be taken out of the loop.
+            return tf.size(tf.io.matching_files(tf.where(rounds < 0, "", path[0]))) == 0
+
+        rounds = tf.while_loop(closed, lambda rounds: [rounds + 1], [tf.constant(0, tf.int64)])[0]
+        return {"open": tf.fill(tf.shape(path), rounds >= 0)}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
     def mean(self, x):
@@ -51,7 +58,7 @@ def save_plain(folder, plus=3.0):
     """Writes `Plain` as a version, whole or not at all."""
     folder = Path(folder)
     module = Plain(plus)
-    signatures = {name: getattr(module, name) for name in ("two", "small", "text", "slow", "mean")}
+    signatures = {name: getattr(module, name) for name in ("two", "small", "text", "gate", "mean")}
     beside = folder.parent / f".{folder.name}"
     tf.saved_model.save(module, str(beside), {"serving_default": module.half, **signatures})
     beside.rename(folder)

@@ -1,18 +1,17 @@
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from serving.client import predict
-from serving.models import COLUMNS
 
 from kerasae.serving.batching import Batcher
 from kerasae.serving.requests import RefusedError
+from serving.client import predict
+from serving.models import COLUMNS
 
 
 class Recorder:
-    """Adds one; keeps what came, and may be held."""
+    """Adds one; keeps the shapes that it ran, and waits where `free` is cleared."""
 
     def __init__(self):
         self.shapes = []
@@ -53,22 +52,26 @@ def submit(batcher, *rows, batched=True, seconds=20):
 
 
 def test_requests_that_arrive_together_run_once_and_get_their_own_rows(make, recorder):
-    batcher = make(batch_wait=0.2)
+    # The wait ends when the rows of all five are there.
+    batcher = make(batch_wait=60, batch_rows=15)
     futures = [submit(batcher, *range(i, 2 * i + 1)) for i in range(5)]
     for i, future in enumerate(futures):
         np.testing.assert_array_equal(future.result(20)["y"][:, 0], np.arange(i, 2 * i + 1) + 1)
     assert recorder.shapes == [(15, 1)]
 
 
-def test_batches_have_a_limit_of_rows_and_of_time(make, recorder):
-    batcher = make(batch_wait=0.2, batch_rows=4)
-    began = time.monotonic()
+def test_full_batches_do_not_wait(make, recorder):
+    batcher = make(batch_wait=600, batch_rows=4)
     for future in [submit(batcher, 0, 1) for _ in range(4)]:
         future.result(20)
     assert recorder.shapes == [(4, 1), (4, 1)]
-    assert time.monotonic() - began < 0.2
     submit(batcher, *range(9)).result(20)
     assert recorder.shapes[-1] == (9, 1)
+
+
+def test_a_batch_that_is_not_full_waits_for_some_time_only(make, recorder):
+    submit(make(batch_wait=0.05, batch_rows=4), 0, 1).result(20)
+    assert recorder.shapes == [(2, 1)]
 
 
 def test_unlike_requests_run_apart(make, recorder):
@@ -85,7 +88,7 @@ def test_unlike_requests_run_apart(make, recorder):
 
 
 def test_a_bad_request_harms_no_other(make):
-    batcher = make(batch_wait=0.1)
+    batcher = make(batch_wait=60, batch_rows=3)
     futures = [submit(batcher, value) for value in (1, -1, 2)]
     assert futures[0].result(20)["y"].tolist() == [[2]]
     assert futures[2].result(20)["y"].tolist() == [[3]]
@@ -124,7 +127,7 @@ def test_closing_lets_the_queue_end(make, recorder):
     assert [future.result(20)["y"].item() for future in futures] == [1, 2, 3, 4, 5]
 
 
-def test_an_exported_model_answers_in_a_batch_as_alone(server):
+def test_an_exported_model_gives_the_same_in_a_batch_as_alone(server, until):
     x = np.random.default_rng(2).uniform(size=(24, COLUMNS)).round(4)
     body = {"signature_name": "anomaly_score"}
 
@@ -132,23 +135,26 @@ def test_an_exported_model_answers_in_a_batch_as_alone(server):
         return predict(server.url, "stacked", {**body, "inputs": [row.tolist()]})[1]["outputs"]
 
     alone = [send(row) for row in x]
-    shapes = []
-    with server.store.lease("stacked") as loaded:
-        run = loaded.batcher.run
-        loaded.batcher.run = lambda name, inputs: (
-            (
-                shapes.append(inputs["rows"].shape),
-                time.sleep(0.02),
-            )
-            and run(name, inputs)
-        )
+    sizes, free = [], threading.Event()
+    with server.store.lease("stacked") as loaded, ThreadPoolExecutor(24) as pool:
+        batcher, run = loaded.batcher, loaded.batcher.run
+
+        def held(name, inputs):
+            sizes.append(len(inputs["rows"]))
+            assert free.wait(60)
+            return run(name, inputs)
+
+        batcher.run = held
         try:
-            with ThreadPoolExecutor(12) as pool:
-                together = list(pool.map(send, x))
+            together = pool.map(send, x)
+            # While the first ones run, all the others come to wait for the second batch.
+            until(lambda: sizes and sizes[0] + len(batcher._waiting) == 24)
         finally:
-            loaded.batcher.run = run
-    assert sum(shape[0] for shape in shapes) == 24
-    assert len(shapes) < 12
+            free.set()
+            together = list(together)
+            batcher.run = run
+    assert len(sizes) == 2
+    assert sum(sizes) == 24
     for one, other in zip(alone, together, strict=True):
         for name, value in one.items():
             np.testing.assert_allclose(other[name], value, rtol=1e-5, atol=1e-6, err_msg=name)

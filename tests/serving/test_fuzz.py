@@ -1,8 +1,7 @@
-"""Random requests, bounded in count and time, over the loopback only."""
+"""Random requests, bounded in count, over the loopback only."""
 
 import json
 import random
-import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,11 +9,12 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from serving.client import send, predict
-from serving.test_process import serve  # noqa: F401
 from tensorflow_serving.apis import predict_pb2
 
-# What is answered: model, signature, and inputs of three rows.
+from serving.client import predict, send
+from serving.test_process import serve  # noqa: F401
+
+# Requests that succeed: model, signature, and inputs of three rows.
 GOOD = [
     ("half_plus_three", "", {"x": np.float32([1, 2, 3])}),
     ("half_plus_three", "two", {"a": np.ones((3, 2), "float32"), "b": np.int32([1, 2, 3])}),
@@ -26,7 +26,7 @@ MODELS = ["half_plus_three", "stacked", "variational", "nothing", "..", "%2e%2e%
 SIGNATURES = ["", "serving_default", "two", "small", "text", "encode", "decode", "generate", "x"]
 NAMES = ["x", "a", "b", "u", "text", "rows", "codings", "seed", "b64", ""]
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
-# A gRPC server of Python responses bytes that are no message with INTERNAL.
+# For bytes that are not a message, Python's gRPC server gives INTERNAL.
 CODES = {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"}
 
 
@@ -131,24 +131,20 @@ def rpc(draw, call):
     assert code in codes, (code, content)
 
 
-def fuzz(url, address, count, seconds, seed=0):
-    """Asks until the count or the time is over; responses how many requests were made."""
+def fuzz(url, address, count, seed=0):
+    """Sends so many requests, by REST and gRPC in turn, and checks every response."""
     draw = random.Random(seed)
-    end = time.monotonic() + seconds
     with grpc.insecure_channel(address) as channel:
         call = channel.unary_unary(PREDICT)
-        for made in range(count):
-            if time.monotonic() > end:
-                return made
-            if made % 2:
+        for number in range(count):
+            if number % 2:
                 rest(draw, url)
             else:
                 rpc(draw, call)
-    return count
 
 
-def test_random_requests_are_answered_or_refused(server):
-    assert fuzz(server.url, server.grpc_address, 300, 15) > 100
+def test_random_requests_succeed_or_are_refused(server):
+    fuzz(server.url, server.grpc_address, 300)
     assert predict(server.url, "half_plus_three", {"instances": [1]})[0] == 200
 
 
@@ -162,9 +158,9 @@ def memory(process):
 def test_many_random_requests_do_not_grow_the_server(serve, models):  # noqa: F811
     process, url, text = serve(models)
     address = text.split("gRPC ")[1].split()[0]
-    fuzz(url, address, 1000, 60, seed=1)
+    fuzz(url, address, 1000, seed=1)
     before = memory(process)
-    assert fuzz(url, address, 10_000, 300, seed=2) == 10_000
+    fuzz(url, address, 10_000, seed=2)
     assert process.poll() is None
     assert predict(url, "half_plus_three", {"instances": [1]})[0] == 200
     assert memory(process) < 1.1 * before

@@ -1,14 +1,19 @@
 """The command, in a process of its own."""
 
+import http.client
+import json
 import re
 import signal
+import socket
 import subprocess
 import sys
-import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from serving.client import predict
+
+from serving.client import predict, send
 
 COMMAND = """
 import sys
@@ -25,7 +30,7 @@ PORTS = ("--rest-port", "0", "--grpc-port", "0")
 
 @pytest.fixture
 def serve():
-    """Starts the command; responses its process and address once it serves."""
+    """Starts the command; gives its process, address and output once it serves."""
     processes = []
 
     def serve(folder, *options):
@@ -51,48 +56,71 @@ def serve():
         process.communicate()
 
 
+def taken_up(url, body):
+    """A request that the server has begun to read: it has sent its 100 Continue."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+    content = json.dumps(body).encode()
+    connection.putrequest("POST", "/v1/models/plain:predict")
+    connection.putheader("Content-Length", str(len(content)))
+    connection.putheader("Expect", "100-continue")
+    connection.endheaders()
+    assert connection.sock.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 100"
+    connection.send(content)
+    return connection
+
+
+def refuses(url):
+    try:
+        send(url, "GET", "/v1/models/plain")
+    except OSError:
+        return True
+    return False
+
+
 @pytest.mark.parametrize(
     "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
 )
-def test_a_signal_lets_requests_in_flight_end(serve, plain, number):
-    process, url, text = serve(plain, "--batch-rows", "1")
+def test_a_signal_lets_requests_in_flight_end(serve, plain, tmp_path_factory, until, number):
+    process, url, text = serve(plain, "--batch-rows", "1", "--deadline", "120")
     assert "loading plain version 1" in text
     assert "plain 1\n" in text
     assert "Could not find cuda" not in text
-    responses = []
-    body = {"signature_name": "slow", "instances": [150_000]}
-    threads = [
-        threading.Thread(target=lambda: responses.append(predict(url, "plain", body)))
-        for _ in range(2)
-    ]
-    for thread in threads:
-        thread.start()
-    time.sleep(0.2)
-    assert not responses
-    process.send_signal(number)
-    time.sleep(0.2)
-    with pytest.raises(OSError):
-        predict(url, "plain", {"instances": [0]})
-    for thread in threads:
-        thread.join(30)
-    assert responses == [(200, {"predictions": [150_000]})] * 2
-    rest, _ = process.communicate(timeout=30)
+    gate = tmp_path_factory.mktemp("gate") / "open"
+    body = {"signature_name": "gate", "instances": [str(gate)]}
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            running = pool.submit(predict, url, "plain", body, timeout=60)
+            until(Path(f"{gate}.begun").exists)
+            waiting = taken_up(url, {"instances": [0]})
+            process.send_signal(number)
+            until(lambda: refuses(url))
+            assert not running.done()
+        finally:
+            gate.touch()
+        assert running.result() == (200, {"predictions": [True]})
+    response = waiting.getresponse()
+    assert (response.status, json.loads(response.read())) == (200, {"predictions": [3.0]})
+    waiting.close()
+    rest, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert rest.splitlines()[-2:] == ["stopped", "no Keras code"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
-        (["nowhere"], "no such folder (nowhere); expected"),
-        ([".", "--rest-port", "70000"], "70000 is no port (--rest-port); expected"),
-        ([".", "--label", "stable=3"], "'stable=3' (--label); expected NAME:LABEL=VERSION; try"),
-        ([".", "--queue", "0"], "0 is out of range (queue); expected at least 1"),
+        (
+            ["nowhere"],
+            "folder must exist and hold NAME/VERSION folders. Received: folder='nowhere'",
+        ),
+        ([".", "--rest-port", "70000"], "must lie in [0, 65535]. Received: --rest-port=70000"),
+        ([".", "--label", "stable=3"], "must be NAME:LABEL=VERSION. Received: --label='stable=3'"),
+        ([".", "--queue", "0"], "queue must be finite and at least 1. Received: queue=0"),
         ([".", "--queue", "x"], "Invalid value for '--queue'"),
     ],
 )
-def test_mistakes_end_with_status_2_and_one_line(mistake, arguments, words):
-    assert words in mistake("serve", *arguments)
+def test_mistakes_end_with_status_2_and_one_line(mistake, arguments, message):
+    assert message in mistake("serve", *arguments)
 
 
 def test_a_missing_library_names_the_extra(kerasae, monkeypatch, tmp_path):
@@ -101,4 +129,4 @@ def test_a_missing_library_names_the_extra(kerasae, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     status, _, err = kerasae("serve", tmp_path)
     assert status == 2
-    assert "try pip install 'kerasae[serve]'" in err
+    assert "uvicorn must be installed for kerasae.serving. Try pip install 'kerasae[serve]'" in err

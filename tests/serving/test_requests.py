@@ -2,9 +2,9 @@ import json
 
 import numpy as np
 import pytest
-from kerasae.serving.responses import write_response
 
 from kerasae.serving.requests import RefusedError, Spec, read_arrays, read_document
+from kerasae.serving.responses import write_response
 
 SPECS = {"x": Spec((None, 2), np.dtype("float32"))}
 
@@ -28,7 +28,7 @@ SPECS = {"x": Spec((None, 2), np.dtype("float32"))}
     ],
     ids=range(13),
 )
-def test_what_is_no_row_is_refused(content):
+def test_what_is_not_a_row_is_refused(content):
     with pytest.raises(RefusedError) as refused:
         read_arrays(read_document(content), SPECS)
     assert refused.value.code == "INVALID_ARGUMENT"

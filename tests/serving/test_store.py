@@ -4,12 +4,12 @@ import weakref
 from pathlib import Path
 
 import pytest
-from serving.client import send, predict
-from serving.models import save_plain
 
 from kerasae.serving import Server
 from kerasae.serving.requests import RefusedError
 from kerasae.serving.store import Store
+from serving.client import predict, send
+from serving.models import save_plain
 
 
 def start(folder, **options):
@@ -17,7 +17,7 @@ def start(folder, **options):
 
 
 def half(server, path="plain"):
-    """What the model adds to half of 0, which tells its versions apart."""
+    """What the model adds to half of 0, which differs between its versions."""
     status, response = predict(server.url, path, {"instances": [0]})
     return response["predictions"][0] if status == 200 else status
 
@@ -108,14 +108,14 @@ def test_bad_versions_never_replace_a_good_one(plain, until, caplog):
         assert caplog.text.count("bad version 2 of") == 1
 
 
-def test_a_version_that_does_not_answer_its_probe_is_not_served(plain, monkeypatch):
+def test_a_version_that_fails_its_probe_is_not_served(plain, monkeypatch):
     store = Store(plain)
     store.refresh()
     save_plain(plain / "plain" / "2")
     monkeypatch.setattr("kerasae.serving.saved_model.Bundle.run", lambda *_: 1 / 0)
     store.refresh()
     assert store.available() == {"plain": [1]}
-    assert "does not response" in store.states("plain", 2)[2].error
+    assert "every signature must run. Received: " in store.states("plain", 2)[2].error
     store.close()
 
 
@@ -123,7 +123,7 @@ def test_a_bad_highest_version_at_the_start_gives_way_to_the_one_below(plain):
     (plain / "plain" / "5").mkdir()
     with start(plain) as server:
         assert half(server) == 3
-        assert "no SavedModel" in states(server)["5"]["status"]["error_message"]
+        assert "without saved_model.pb" in states(server)["5"]["status"]["error_message"]
 
 
 def test_no_request_fails_while_versions_change(plain, until):
@@ -201,11 +201,11 @@ def test_links_that_lead_out_are_refused(plain, tmp_path_factory):
     store.close()
 
 
-def test_other_things_in_the_folder_are_no_models(plain):
+def test_other_things_in_the_folder_are_not_models(plain):
     save_plain(plain / ".hidden" / "1")
     (plain / "README.md").write_text("text")
     (plain / "plain" / "notes").mkdir()
-    (plain / "plain" / "3").write_text("no folder")
+    (plain / "plain" / "3").write_text("not a folder")
     (plain / "nothing" / "1.5").mkdir(parents=True)
     store = Store(plain)
     store.refresh()
@@ -216,22 +216,26 @@ def test_other_things_in_the_folder_are_no_models(plain):
     store.close()
 
 
-def test_a_folder_that_cannot_be_read_for_a_while_harms_nothing(plain, caplog):
+def test_a_folder_that_cannot_be_read_for_a_while_harms_nothing(plain, caplog, until):
     store = Store(plain, poll=0.02)
+    looks, refresh = [], store.refresh
+    store.refresh = lambda: (looks.append(1), refresh())
     store.start()
     hidden = Path(f"{plain}.away")
     plain.rename(hidden)
-    threading.Event().wait(0.2)
+    until(lambda: "cannot look at" in caplog.text)
+    seen = len(looks)
+    until(lambda: len(looks) > seen + 3)
     assert store.available() == {"plain": [1]}
     assert caplog.text.count("cannot look at") == 1
     hidden.rename(plain)
     store.close(20)
 
 
-def test_folders_that_are_none_of_models(plain):
-    with pytest.raises(FileNotFoundError, match="no such folder .*; expected .*; try"):
+def test_folders_without_models(plain):
+    with pytest.raises(FileNotFoundError, match="must exist and hold .*nowhere'. Try kerasae"):
         Server(plain / "nowhere")
-    with pytest.raises(ValueError, match=f"one model's .*; expected NAME/VERSION.*try {plain}"):
+    with pytest.raises(ValueError, match=f"hold NAME/VERSION.* single model. Try {plain}"):
         Server(plain / "plain")
 
 

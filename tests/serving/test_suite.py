@@ -11,8 +11,6 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from serving.client import send, predict
-from serving.models import COLUMNS
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -20,6 +18,9 @@ from tensorflow_serving.apis import (
     predict_pb2,
     prediction_service_pb2_grpc,
 )
+
+from serving.client import predict, send
+from serving.models import COLUMNS
 
 HALF = "half_plus_three"
 ROWS = np.random.default_rng(1).uniform(size=(3, COLUMNS)).round(3).tolist()
@@ -89,7 +90,7 @@ RESPONSES = {
 
 
 @pytest.mark.parametrize("case", RESPONSES)
-def test_predict_answers(url, case):
+def test_predict_responds(url, case):
     model, body, response = RESPONSES[case]
     assert predict(url, model, body) == (200, response)
 

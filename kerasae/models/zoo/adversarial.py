@@ -1,5 +1,6 @@
 """Adversarial autoencoders: a discriminator shapes the codings."""
 
+from collections.abc import Callable
 from typing import Unpack
 
 import keras
@@ -11,14 +12,14 @@ from kerasae.models.zoo.arguments import Activation, Shape, StackOptions, as_tup
 from kerasae.models.zoo.stacked import stacked_autoencoder
 from kerasae.validation import unknown
 
-PRIORS = {
+PRIORS: dict[str, Callable[[int], Prior]] = {
     "gaussian": GaussianPrior,
     "mixture": lambda codings: MixturePrior(),
     "swiss-roll": lambda codings: SwissRollPrior(),
 }
 
 
-@passes_on_to(stacked_autoencoder)
+@passes_on_to(stacked_autoencoder, sets=("bottleneck",))
 def adversarial_autoencoder(
     input_shape: Shape,
     hidden_units: Shape,
@@ -66,14 +67,16 @@ def adversarial_autoencoder(
         (3, 64)
     """
     hidden_units = as_tuple("hidden_units", hidden_units)
-    if isinstance(prior, str):
-        if prior not in PRIORS:
-            raise ValueError(unknown("prior", prior, list(PRIORS)))
-        prior = PRIORS[prior](hidden_units[-1])
+    if isinstance(prior, str) and prior not in PRIORS:
+        raise ValueError(unknown("prior", prior, list(PRIORS)))
     bottleneck = AdversarialPrior(
-        prior, as_tuple("discriminator_units", discriminator_units), beta, seed, name="adversary"
+        PRIORS[prior](hidden_units[-1]) if isinstance(prior, str) else prior,
+        as_tuple("discriminator_units", discriminator_units),
+        beta,
+        seed,
+        name="adversary",
     )
-    model = stacked_autoencoder(
+    model = stacked_autoencoder(  # type: ignore[misc]
         input_shape,
         hidden_units,
         activation=activation,

@@ -33,7 +33,9 @@ class StackOptions(TypedDict, total=False):
     model_class: Callable[..., Autoencoder]
 
 
-def passes_on_to(shared: Callable[..., Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def passes_on_to(
+    shared: Callable[..., Any], sets: Sequence[str] = ()
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Makes a decorator for builders that pass arguments on to a shared one.
 
     The builder gets the signature of all that it takes, so that editors and notebooks complete it,
@@ -41,6 +43,7 @@ def passes_on_to(shared: Callable[..., Any]) -> Callable[[Callable[P, R]], Calla
 
     Args:
         shared: The builder that the others pass their `**options` on to.
+        sets: Names of its arguments that the decorated builder sets itself.
 
     Returns:
         A decorator.
@@ -54,7 +57,8 @@ def passes_on_to(shared: Callable[..., Any]) -> Callable[[Callable[P, R]], Calla
             if parameter.kind is not parameter.VAR_KEYWORD
         }
         for name, parameter in inspect.signature(shared).parameters.items():
-            parameters.setdefault(name, parameter)
+            if name not in sets:
+                parameters.setdefault(name, parameter)
 
         @functools.wraps(builder)
         def build(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -9,7 +9,7 @@ from kerasae.models.zoo.arguments import Activation, Shape, StackOptions, passes
 from kerasae.models.zoo.stacked import stacked_autoencoder
 
 
-@passes_on_to(stacked_autoencoder)
+@passes_on_to(stacked_autoencoder, sets=("model_class",))
 def contractive_autoencoder(
     input_shape: Shape,
     hidden_units: Shape,
@@ -51,7 +51,7 @@ def contractive_autoencoder(
         >>> round(float(model.contraction.beta), 3)
         0.01
     """
-    return stacked_autoencoder(
+    return stacked_autoencoder(  # type: ignore[misc]
         input_shape,
         hidden_units,
         activation=activation,

@@ -10,7 +10,7 @@ from kerasae.models.zoo.stacked import stacked_autoencoder
 from kerasae.validation import check_count
 
 
-@passes_on_to(stacked_autoencoder)
+@passes_on_to(stacked_autoencoder, sets=("stack",))
 def convolutional_autoencoder(
     input_shape: Shape,
     hidden_units: Shape,
@@ -57,7 +57,7 @@ def convolutional_autoencoder(
     """
     check_count("kernel_size", kernel_size)
     check_count("strides", strides)
-    return stacked_autoencoder(
+    return stacked_autoencoder(  # type: ignore[misc]
         input_shape,
         hidden_units,
         stack=functools.partial(conv_stack, kernel_size=kernel_size, strides=strides, maps=maps),

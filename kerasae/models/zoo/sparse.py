@@ -15,7 +15,7 @@ from kerasae.models.zoo.arguments import (
 from kerasae.models.zoo.stacked import stacked_autoencoder
 
 
-@passes_on_to(stacked_autoencoder)
+@passes_on_to(stacked_autoencoder, sets=("bottleneck",))
 def sparse_autoencoder(
     input_shape: Shape,
     hidden_units: Shape,
@@ -60,7 +60,7 @@ def sparse_autoencoder(
     of_codings = codings_activation or activation
     check_activation(of_codings)
     sparsity = KLSparsityRegularizer(rho, beta, bounded_range(of_codings), name="sparsity")
-    return stacked_autoencoder(
+    return stacked_autoencoder(  # type: ignore[misc]
         input_shape,
         hidden_units,
         activation=activation,

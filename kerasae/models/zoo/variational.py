@@ -10,7 +10,7 @@ from kerasae.models.zoo.stacked import stacked_autoencoder
 from kerasae.validation import unknown
 
 
-@passes_on_to(stacked_autoencoder)
+@passes_on_to(stacked_autoencoder, sets=("codings", "codings_activation"))
 def variational_autoencoder(
     input_shape: Shape,
     hidden_units: Shape,

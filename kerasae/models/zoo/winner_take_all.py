@@ -10,7 +10,7 @@ from kerasae.models.zoo.arguments import Activation, Shape, StackOptions, as_tup
 from kerasae.models.zoo.stacked import stacked_autoencoder
 
 
-@passes_on_to(stacked_autoencoder)
+@passes_on_to(stacked_autoencoder, sets=("bottleneck",))
 def k_sparse_autoencoder(
     input_shape: Shape,
     hidden_units: Shape,
@@ -50,7 +50,7 @@ def k_sparse_autoencoder(
         >>> np.count_nonzero(model.encode(np.eye(64)), axis=1).max()
         np.int64(5)
     """
-    return stacked_autoencoder(
+    return stacked_autoencoder(  # type: ignore[misc]
         input_shape,
         hidden_units,
         activation=activation,
@@ -61,7 +61,7 @@ def k_sparse_autoencoder(
     )
 
 
-@passes_on_to(stacked_autoencoder)
+@passes_on_to(stacked_autoencoder, sets=("gate",))
 def winner_take_all_autoencoder(
     input_shape: Shape,
     hidden_units: Shape,
@@ -109,7 +109,7 @@ def winner_take_all_autoencoder(
             **options,
         }
     gate = SpatialWinnerTakeAll if images else WinnerTakeAll
-    return stacked_autoencoder(
+    return stacked_autoencoder(  # type: ignore[misc]
         input_shape,
         hidden_units,
         activation=activation,

@@ -1,0 +1,38 @@
+"""What may come in, and the error messages for what may not.
+
+Messages have one form: `NAME must REQUIREMENT. Received: NAME=VALUE. Try HINT`, the hint being
+optional. A place such as a file or an argument stands in brackets behind what was received.
+"""
+
+from kerasae.validation.identifiers import identifier_columns, left_out
+from kerasae.validation.messages import check_count, parse_layout, required, unknown
+from kerasae.validation.rows import (
+    FLOAT32_MAX,
+    LARGEST,
+    as_rows,
+    bounded_rows,
+    column,
+    extremes,
+    is_array,
+    overflow,
+)
+from kerasae.validation.tables import column_order, names_of
+
+__all__ = [
+    "FLOAT32_MAX",
+    "LARGEST",
+    "as_rows",
+    "bounded_rows",
+    "check_count",
+    "column",
+    "column_order",
+    "extremes",
+    "identifier_columns",
+    "is_array",
+    "left_out",
+    "names_of",
+    "overflow",
+    "parse_layout",
+    "required",
+    "unknown",
+]

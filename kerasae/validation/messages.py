@@ -1,0 +1,82 @@
+"""Checks of arguments, and the messages that several modules share."""
+
+import difflib
+import importlib.util
+from collections.abc import Collection
+from typing import Any
+
+# Names of packages that differ from those of their modules.
+PACKAGES = {"sklearn": "scikit-learn", "tensorflow_serving": "tensorflow-serving-api"}
+
+
+def check_count(name: str, value: Any) -> None:
+    """Refuses what is not a whole number of at least 1; None passes.
+
+    Args:
+        name: What the message calls the value.
+        value: What came.
+
+    Raises:
+        ValueError: It is not None and not such a number.
+    """
+    if value is not None and not (value >= 1 and value % 1 == 0):
+        raise ValueError(f"{name} must be a whole number of at least 1. Received: {name}={value}")
+
+
+def parse_layout(text: str) -> tuple[int, ...]:
+    """Reads the widths of a symmetric stack as people write them.
+
+    Args:
+        text: "300-100-300", or "100" for a single hidden layer.
+
+    Returns:
+        The encoder's half as builders take it, `(300, 100)`.
+
+    Raises:
+        ValueError: It is not a mirrored list of whole numbers of at least 1.
+
+    Example:
+        >>> parse_layout("300-100-300")
+        (300, 100)
+    """
+    parts = str(text).split("-")
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise ValueError(
+            "layout must be whole numbers of at least 1 joined by -. "
+            f"Received: layout={str(text)!r}. Try 300-100-300"
+        )
+    widths = tuple(map(int, parts))
+    half = widths[: (len(widths) + 1) // 2]
+    mirrored = half + half[-2::-1]
+    if widths != mirrored:
+        full = "-".join(map(str, widths + widths[-2::-1]))
+        raise ValueError(f"layout must be mirrored. Received: layout={str(text)!r}. Try {full}")
+    return half
+
+
+def unknown(kind: str, name: Any, known: Collection[str]) -> str:
+    """The message for a `name` that is none of those `known`, with the nearest one.
+
+    `kind` is what is named, "model" for example.
+    """
+    nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
+    hint = f". Try {nearest[0]}" if nearest else ""
+    return f"{kind} must be one of {', '.join(sorted(known))}. Received: {kind}={str(name)!r}{hint}"
+
+
+def required(module: str, use: str, extra: str | None = None) -> None:
+    """Refuses to go on without a package that only one use needs.
+
+    Args:
+        module: Name of the module to be imported.
+        use: What needs it, for the message.
+        extra: The extra of kerasae that brings it, or None where the package has the same name.
+
+    Raises:
+        ModuleNotFoundError: It is missing; the message has the command that installs it.
+    """
+    if importlib.util.find_spec(module) is None:
+        package = f"'kerasae[{extra}]'" if extra else PACKAGES.get(module, module)
+        raise ModuleNotFoundError(
+            f"{module} must be installed for {use}. Try pip install {package}", name=module
+        )

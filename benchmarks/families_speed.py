@@ -5,7 +5,7 @@
 On 6,000 rows of MNIST in batches of 128: as `fit` chooses for long fits; in one loop compiled by XLA,
 whatever the layers are; and fed by Keras, with defaults. All take turns. The first turn, with the
 compilation, is reported by itself. KERAS_BACKEND chooses the backend. The times show which layers are slow
-in a loop of XLA on a processor: those with `slow_in_xla`, and convolutions.
+in a loop of XLA on a processor: those that sort or draw normal numbers, and convolutions.
 """
 
 import os

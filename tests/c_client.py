@@ -69,7 +69,7 @@ def library(folder):
     return functions
 
 
-def main(libraries, export, feeds, answers, signatures):
+def main(libraries, export, feeds, outputs, signatures):
     tf = library(libraries)
     status, graph = tf["NewStatus"](), tf["NewGraph"]()
     session = tf["LoadSessionFromSavedModel"](
@@ -105,7 +105,7 @@ def main(libraries, export, feeds, answers, signatures):
         for name, (feed, fetches) in json.loads(signatures).items()
         for output, fetch in fetches.items()
     }
-    np.savez(answers, **got)
+    np.savez(outputs, **got)
     assert not [name for name in sys.modules if name.startswith(("tensorflow", "keras"))]
 
 

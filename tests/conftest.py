@@ -46,7 +46,7 @@ def mnist():
 
 @pytest.fixture
 def run_python(tmp_path):
-    """Runs a script in a fresh process and answers what it printed last."""
+    """Runs a script in a fresh process and returns what it printed last."""
 
     def run(code, *arguments, **environment):
         done = subprocess.run(
@@ -65,7 +65,7 @@ def run_python(tmp_path):
 
 @pytest.fixture(name="kerasae")
 def command(monkeypatch, capsys, tmp_path):
-    """Runs the command in a folder of its own; answers its status and what it wrote."""
+    """Runs the command in a folder of its own; returns its status and what it wrote."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
@@ -80,7 +80,7 @@ def command(monkeypatch, capsys, tmp_path):
 
 @pytest.fixture
 def mistake(kerasae):
-    """Runs a command that ends with status 2; answers its one line of error."""
+    """Runs a command that ends with status 2; returns its one line of error."""
 
     def run(*arguments):
         status, _, err = kerasae(*arguments)
@@ -94,9 +94,9 @@ def mistake(kerasae):
 
 @pytest.fixture
 def c_library(tmp_path):
-    """Answers of an export by TensorFlow's C library alone, by "signature/output"."""
+    """Outputs of an export by TensorFlow's C library alone, by "signature/output"."""
 
-    def answers(folder, feeds):
+    def outputs(folder, feeds):
         import tensorflow as tf
         from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
@@ -108,12 +108,12 @@ def c_library(tmp_path):
                 names[name] = feed.name, {key: one.name for key, one in signature.outputs.items()}
         np.savez(tmp_path / "feeds.npz", **feeds)
         client = ROOT / "tests" / "c_client.py"
-        files = folder, tmp_path / "feeds.npz", tmp_path / "answers.npz"
+        files = folder, tmp_path / "feeds.npz", tmp_path / "outputs.npz"
         arguments = (client, Path(tf.__file__).parent, *files, json.dumps(names))
         subprocess.run([sys.executable, *map(str, arguments)], check=True)
-        return dict(np.load(tmp_path / "answers.npz"))
+        return dict(np.load(tmp_path / "outputs.npz"))
 
-    return answers
+    return outputs
 
 
 @pytest.fixture

@@ -73,8 +73,8 @@ def trained(make, digits):
 
 
 @pytest.fixture(scope="module")
-def answers(trained, x):
-    return outputs(trained, x)
+def outputs(trained, x):
+    return outputs_of(trained, x)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def x(digits):
     return pixels(digits[:200])
 
 
-def outputs(model, x):
+def outputs_of(model, x):
     return {
         "predict": model.predict(x, verbose=0),
         "encode": model.encode(x),
@@ -92,22 +92,22 @@ def outputs(model, x):
     }
 
 
-def test_shapes_and_agreement_of_the_methods(trained, answers, x):
+def test_shapes_and_agreement_of_the_methods(trained, outputs, x):
     rows = (200, *trained.row_shape)
     maps = isinstance(trained.decoder.layers[0], SpatialWinnerTakeAll)
-    assert {name: value.shape for name, value in answers.items()} == {
+    assert {name: value.shape for name, value in outputs.items()} == {
         "predict": rows,
         "encode": (200, 8, 8, 10) if maps else (200, 10),
         "reconstruct": rows,
         "reconstruction_error": (200,),
         "feature_errors": rows,
     }
-    assert {value.dtype for value in answers.values()} == {np.dtype("float32")}
-    np.testing.assert_allclose(answers["predict"], answers["reconstruct"], atol=1e-5)
-    np.testing.assert_allclose(trained.decode(answers["encode"]), answers["reconstruct"], atol=1e-5)
-    errors = answers["reconstruction_error"]
+    assert {value.dtype for value in outputs.values()} == {np.dtype("float32")}
+    np.testing.assert_allclose(outputs["predict"], outputs["reconstruct"], atol=1e-5)
+    np.testing.assert_allclose(trained.decode(outputs["encode"]), outputs["reconstruct"], atol=1e-5)
+    errors = outputs["reconstruction_error"]
     np.testing.assert_allclose(
-        answers["feature_errors"].reshape(200, -1).mean(axis=1), errors, rtol=1e-5
+        outputs["feature_errors"].reshape(200, -1).mean(axis=1), errors, rtol=1e-5
     )
     evaluated = trained.evaluate(x, verbose=0, return_dict=True)
     assert evaluated["mse"] == pytest.approx(errors.mean(), rel=1e-5)
@@ -120,14 +120,14 @@ def test_the_error_falls(trained):
     assert all(np.isfinite(values).all() for values in history.values())
 
 
-def test_inference_is_deterministic(trained, answers, x):
-    for name, value in outputs(trained, x).items():
-        np.testing.assert_array_equal(answers[name], value, err_msg=name)
+def test_inference_is_deterministic(trained, outputs, x):
+    for name, value in outputs_of(trained, x).items():
+        np.testing.assert_array_equal(outputs[name], value, err_msg=name)
 
 
-def test_a_row_answers_alone_as_in_a_batch(trained, answers, x):
-    alone = [outputs(trained, row[None]) for row in x[:3]]
-    for name, value in answers.items():
+def test_a_row_is_treated_alone_as_in_a_batch(trained, outputs, x):
+    alone = [outputs_of(trained, row[None]) for row in x[:3]]
+    for name, value in outputs.items():
         rows = np.concatenate([one[name] for one in alone])
         np.testing.assert_allclose(rows, value[:3], rtol=1e-5, atol=1e-5, err_msg=name)
 
@@ -191,9 +191,12 @@ def test_compiled_and_plain_training_agree(some, x):
 
 
 def test_several_steps_an_execution_train_as_one(some, x):
-    model = some(steps_per_execution=4, optimizer=keras.optimizers.SGD(0.1))
-    model.fit(x, epochs=2, shuffle=False, verbose=0)
-    assert int(model.optimizer.iterations) == 14
+    models = [some(steps_per_execution=n, optimizer=keras.optimizers.SGD(0.1)) for n in (1, 4)]
+    for model in models:
+        model.fit(x, epochs=2, shuffle=False, verbose=0)
+        assert int(model.optimizer.iterations) == 14
+    for one, several in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_allclose(one, several, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("half", ["float16", pytest.param("bfloat16", marks=pytest.mark.slow)])
@@ -203,7 +206,7 @@ def test_trains_in_mixed_precision(some, digits, half):
         model = some(optimizer=keras.optimizers.Adam(0.003))
         assert model.encoder.get_layer("hidden_1").compute_dtype == half
         history = model.fit(pixels(digits), epochs=6, verbose=0).history
-        got = outputs(model, pixels(digits[:50]))
+        got = outputs_of(model, pixels(digits[:50]))
     finally:
         keras.config.set_dtype_policy("float32")
     assert history["mse"][-1] < 0.8 * history["mse"][0]
@@ -212,7 +215,7 @@ def test_trains_in_mixed_precision(some, digits, half):
 
 
 @pytest.mark.tensorflow
-def test_the_c_library_answers_as_the_methods(trained, answers, digits, tmp_path, c_library):
+def test_the_c_library_gives_what_the_methods_give(trained, outputs, digits, tmp_path, c_library):
     import tensorflow as tf
 
     from kerasae import anomaly, export_saved_model
@@ -222,7 +225,7 @@ def test_the_c_library_answers_as_the_methods(trained, answers, digits, tmp_path
     anomaly.calibrate(trained, others)
     folder = export_saved_model(trained, tmp_path / "demo", features=["hidden_1"])
     rows, seeds = np.reshape(x, (-1, *trained.row_shape)), np.arange(len(x), dtype="int32")
-    codings = answers["encode"]
+    codings = outputs["encode"]
     hidden = deep_features(trained, x, "hidden_1")
     expected = {
         "serving_default/codings": (rows, codings),
@@ -230,8 +233,8 @@ def test_the_c_library_answers_as_the_methods(trained, answers, digits, tmp_path
         "encode_uint8/codings": (rows.astype("uint8"), codings),
         "features/hidden_1": (rows, hidden),
         "decode/reconstruction": (codings, trained.decode(codings)),
-        "reconstruct/reconstruction": (rows, answers["predict"]),
-        "reconstruction_error/reconstruction_error": (rows, answers["reconstruction_error"]),
+        "reconstruct/reconstruction": (rows, outputs["predict"]),
+        "reconstruction_error/reconstruction_error": (rows, outputs["reconstruction_error"]),
     }
     for name, value in anomaly.score(trained, x)._asdict().items():
         expected[f"anomaly_score/{name}"] = (rows, value)

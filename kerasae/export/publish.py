@@ -42,7 +42,7 @@ def publish_model(
         version: Number of the version, at least 1; by default the next free one.
         metrics: Numbers by name, to keep in the manifest beside those of the last `fit`.
         features: Names of layers whose outputs the signature `features` of a SavedModel gives.
-        plots: Matplotlib figures by name, written as `plots/NAME.png`.
+        plots: Pictures by name, each a Matplotlib `Figure`, written as `plots/NAME.png`.
         keras_model: Whether `model.keras` is written too, for `kerasae.load_model`.
 
     Returns:

@@ -18,6 +18,7 @@ from kerasae.tuning.results import (
     PLAN,
     RESULT,
     TRIAL,
+    is_sweep,
     leaderboard,
     read_json,
     trial_folders,
@@ -92,13 +93,14 @@ def table(directory: str | os.PathLike[str], reference: Mapping[Any, float] | No
     """The leaderboard of a sweep as a table, with the trials that are being trained.
 
     Args:
-        directory: Folder of the sweep, also while it runs.
+        directory: Folder of the sweep, also while it runs or before it begins.
         reference: Errors to compare with, as in `finish`.
 
     Returns:
         A `rich.table.Table`.
     """
-    varied, rows = _varied(directory), leaderboard(directory)
+    # On another machine a worker may start before its chief has written the plan.
+    varied, rows = _varied(directory), leaderboard(directory) if is_sweep(directory) else []
     spread = any(row["spread"] is not None for row in rows)
     shown = Table("trial", *varied, "val_mse")
     for name in [*["spread"] * spread, *["book"] * bool(reference), "seconds", ""]:

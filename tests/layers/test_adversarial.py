@@ -150,9 +150,7 @@ def test_codings_pass_through(training, dtype):
 
 @pytest.mark.parametrize("shape", [(None, 3), (None, 1), (None, 4, 2), (None, 2, 2, 1)])
 def test_another_number_of_codings_is_refused(shape):
-    with pytest.raises(
-        ValueError, match="codings must be .batch, 2., as many.*Received"
-    ):
+    with pytest.raises(ValueError, match="codings must be .batch, 2., as many.*Received"):
         AdversarialPrior(GaussianPrior(2)).build(shape)
 
 

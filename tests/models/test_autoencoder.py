@@ -242,9 +242,7 @@ def test_cross_entropy_needs_values_from_0_to_1(x, loss):
     model = make(keras.layers.Rescaling(1 / 2), output_activation="sigmoid")
     model.compile(loss=loss)
     model.fit(2 * x, verbose=0)
-    with pytest.raises(
-        ValueError, match=r"x must be.*loss binary_crossentropy.*from 0 to 1.5"
-    ):
+    with pytest.raises(ValueError, match=r"x must be.*loss binary_crossentropy.*from 0 to 1.5"):
         model.fit(3 * x, verbose=0)
 
 
@@ -273,9 +271,7 @@ def test_impossible_counts_are_refused(x, value):
 
 @pytest.mark.parametrize("rate", [0.0, -0.1, float("nan"), float("inf")])
 def test_impossible_learning_rates_are_refused(rate):
-    with pytest.raises(
-        ValueError, match="learning_rate must be a positive.*Received"
-    ):
+    with pytest.raises(ValueError, match="learning_rate must be a positive.*Received"):
         make().compile(keras.optimizers.Adam(rate))
 
 

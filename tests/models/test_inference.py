@@ -21,7 +21,7 @@ ROWS = np.random.default_rng(0).standard_normal((23, 6)).astype("float32")
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 5, 22, 23, 24, 256])
-def test_answers_do_not_depend_on_the_batch_size(model, batch_size):
+def test_outputs_do_not_depend_on_the_batch_size(model, batch_size):
     expected = ops.convert_to_numpy(model(ROWS))
     codings = ops.convert_to_numpy(model.encoder(ROWS))
     errors = np.mean((expected - ROWS) ** 2, axis=1)
@@ -64,12 +64,12 @@ def test_memory_does_not_grow_with_the_rows(model):
         gc.collect()
         tracemalloc.start()
         try:
-            answer = model.predict(x, batch_size=640, verbose=0)
-            return tracemalloc.get_traced_memory()[1] - answer.nbytes
+            output = model.predict(x, batch_size=640, verbose=0)
+            return tracemalloc.get_traced_memory()[1] - output.nbytes
         finally:
             tracemalloc.stop()
 
-    # Rows, and reconstructions beside those answered, would each be 1.4 MB more.
+    # Rows, and reconstructions beside those outputed, would each be 1.4 MB more.
     assert peak(64_000) < peak(6400) + 300_000
 
 
@@ -89,7 +89,5 @@ def test_callbacks_of_predict_are_called(model, ends_of):
 
 
 def test_predict_asks_for_a_count(model):
-    with pytest.raises(
-        ValueError, match="at least 1. Received: batch_size=0"
-    ):
+    with pytest.raises(ValueError, match="at least 1. Received: batch_size=0"):
         model.predict(ROWS, batch_size=0)

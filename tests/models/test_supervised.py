@@ -43,8 +43,8 @@ def same(one, other):
 
 def test_it_starts_from_the_codings_of_raw_rows(model, data):
     network = supervised_from(model, keras.layers.Identity())
-    answers = network.predict(data.x_test, verbose=0)
-    np.testing.assert_allclose(answers, model.encode(data.x_test), rtol=1e-5, atol=1e-6)
+    outputs = network.predict(data.x_test, verbose=0)
+    np.testing.assert_allclose(outputs, model.encode(data.x_test), rtol=1e-5, atol=1e-6)
 
 
 def test_a_frozen_encoder_stays_and_its_features_are_worth_labels(model, data):
@@ -75,8 +75,8 @@ def test_fine_tuning_matches_training_from_scratch_with_few_labels(model, data):
         keras.utils.set_random_seed(0)
         network = compiled(supervised_from(start, softmax()))
         network.fit(few, labels, epochs=30, verbose=0)
-        answer = network.evaluate(data.x_test, data.y_test, verbose=0, return_dict=True)
-        accuracies.append(answer["accuracy"])
+        measured = network.evaluate(data.x_test, data.y_test, verbose=0, return_dict=True)
+        accuracies.append(measured["accuracy"])
     tuned, scratch = accuracies
     assert tuned > scratch - 0.01
 
@@ -112,8 +112,8 @@ def test_the_encoder_acts_as_at_inference(start, digits, gradient):
     model = STARTS[start]()
     network = supervised_from(model, [keras.layers.Dense(3)])
     assert len(network.trainable_variables) == 6
-    answers = [np.asarray(network(digits[:9], training=mode)) for mode in (True, True, False)]
-    assert all(np.array_equal(answers[0], other) for other in answers[1:])
+    outputs = [np.asarray(network(digits[:9], training=mode)) for mode in (True, True, False)]
+    assert all(np.array_equal(outputs[0], other) for other in outputs[1:])
     assert not network.losses
     np.testing.assert_allclose(
         np.asarray(network.encoder(digits[:9])), model.encode(digits[:9]), rtol=1e-5, atol=1e-6
@@ -136,7 +136,7 @@ def test_penalties_of_the_user_s_layers_do_not_come_along(digits):
 
 @pytest.mark.parametrize("scaler", [kerasae.RangeScaling, keras.layers.Normalization, None])
 @pytest.mark.parametrize("freeze", [False, True])
-def test_saved_and_loaded_it_answers_the_same(digits, tmp_path, scaler, freeze):
+def test_saved_and_loaded_it_outputs_the_same(digits, tmp_path, scaler, freeze):
     x = digits[:200] * 5 + np.random.default_rng(0).uniform(size=(200, 64))
     if scaler is not None:
         scaler = scaler()

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -218,12 +219,18 @@ def test_a_trial_that_kills_its_process_again_and_again_is_recorded(rows, tmp_pa
 @pytest.mark.slow
 def test_keras_tuners_own_variables_make_a_chief_and_its_worker(rows, space, tmp_path):
     directory = tmp_path / "spread"
-    address = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": "18437"}
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    address = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": port}
     code = WORKERS.replace(", workers=2", "")
     both = []
     for name in ("chief", "worker0"):
         arguments = map(str, (rows, directory, json.dumps(space), 0))
         environment = {**os.environ, **address, "KERASTUNER_TUNER_ID": name}
         both.append(subprocess.Popen([sys.executable, "-c", code, *arguments], env=environment))
-    assert [process.wait(timeout=240) for process in both] == [0, 0]
+    try:
+        assert [process.wait(timeout=240) for process in both] == [0, 0]
+    finally:
+        for process in both:
+            process.kill()
     assert table(directory) == table_of_one(rows, space, tmp_path)

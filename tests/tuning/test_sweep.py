@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from kerasae import load_model
 from kerasae.datasets import load
-from kerasae.tuning import best_model, leaderboard, search, sweep
+from kerasae.tuning import best_model, leaderboard, report, search, sweep
 from kerasae.tuning.results import read_json
 
 pytestmark = pytest.mark.tensorflow
@@ -76,6 +76,11 @@ def test_what_a_sweep_leaves_behind(swept):
     assert "_hparams_/session_start_info" in events.summary_metadata
     assert {"val_mse", "epoch_mse", "epoch_val_mse"} <= set(events.Tags()["tensors"])
     assert not list(swept.rglob(".*"))
+
+
+def test_a_worker_that_is_faster_than_its_chief_shows_an_empty_table(tmp_path, swept):
+    assert report.table(tmp_path / "none").row_count == 0
+    assert report.table(swept).row_count == 4
 
 
 def test_folds_give_the_mean_and_the_spread_of_models_that_did_not_see_them(tmp_path):

@@ -1,10 +1,11 @@
 """The fast look at sound rows lets nothing through that a close one would refuse."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import kerasae
-from kerasae.validation import bounded_rows
+from kerasae.validation import as_rows, bounded_rows
 
 RNG = np.random.default_rng(0)
 
@@ -38,8 +39,14 @@ def test_one_bad_cell_is_found_wherever_the_rows_lie(order, dtype, bad):
 @pytest.mark.parametrize("rows", [1, 4000])
 def test_values_are_refused_from_where_their_square_overflows(rows):
     model = kerasae.stacked_autoencoder((3,), (2,))
-    x = np.full((rows, 3), 1.8e19)  # the norm of 4000 such rows is far above the limit
+    x = np.full((rows, 3), 9.9e14)  # the norm of 4000 such rows is far above the limit
     assert model._checked_rows(x, "x").dtype == "float32"
-    x[-1, 1] = 1.9e19
+    x[-1, 1] = 1.1e15
     with pytest.raises(ValueError, match="Received: values in column 1 whose square overflows"):
         model._checked_rows(x, "x")
+
+
+def test_booleans_beside_numbers_are_numbers():
+    """Case 7 and 39: what `pandas.get_dummies` makes."""
+    frame = pd.DataFrame({"v": [0.5, 1.5], "a": [True, False], "b": [False, True]})
+    np.testing.assert_array_equal(as_rows(frame), [[0.5, 1, 0], [1.5, 0, 1]])

@@ -1,5 +1,6 @@
 """Scores of normal rows, kept with a model: thresholds and p-values of new rows."""
 
+import math
 from typing import Any, Unpack
 
 import keras
@@ -7,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from kerasae.layers.base import LayerOptions
+from kerasae.validation import FLOAT32_MAX
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -25,7 +27,8 @@ class AnomalyCalibration(keras.layers.Layer):
     $$p = \frac{1 + \#\{i : s_i \ge s\}}{n + 1}$$
 
     which for a new normal row is uniform on the multiples of 1 / (n + 1), whatever the
-    distribution of the scores. A row is an anomaly where its score is above the threshold.
+    distribution of the scores. A row is an anomaly where its score is above the threshold. A row
+    that holds NaN has the score infinity: it is an anomaly, with the p-value 1 / (n + 1).
 
     Args:
         **kwargs: Name and other arguments of `keras.layers.Layer`.
@@ -51,8 +54,11 @@ class AnomalyCalibration(keras.layers.Layer):
 
     def clear(self) -> None:
         """Forgets the scores of normal rows."""
+        self._damage: str | None = None  # of a file that was read last
         # Arrays, not variables: their shapes are known only once there are normal rows.
         self.scores = np.empty(0, "float32")
+        self.model_state: int | None = None  # a fingerprint of the weights that gave the scores
+        self.version = getattr(self, "version", 0) + 1  # of what compiled functions hold
         self.threshold = float("nan")
         self.guard, self.error_scale = 0.0, 1.0
         self.center, self.whitening = np.empty(0, "float32"), np.empty((0, 0), "float32")
@@ -73,6 +79,7 @@ class AnomalyCalibration(keras.layers.Layer):
             center: Mean of their codings, shape (codings,).
             whitening: Matrix W with W W^T the inverse of their covariance, (codings, codings).
         """
+        self.version += 1
         self.guard, self.error_scale = float(guard), float(error_scale)
         self.center = np.asarray(center, "float32")
         self.whitening = np.asarray(whitening, "float32")
@@ -83,12 +90,24 @@ class AnomalyCalibration(keras.layers.Layer):
         Args:
             scores: Scores of normal rows, shape (rows,).
             threshold: Score above which a row is an anomaly.
+
+        Raises:
+            ValueError: They are not finite numbers, one a row.
         """
+        check_scores(scores)
+        if not np.isfinite(threshold):
+            raise ValueError(f"threshold must be finite. Received: threshold={threshold}")
         self.scores = np.sort(np.asarray(scores, "float32"))
         self.threshold = float(threshold)
+        self.version += 1
 
     def score(self, errors: Any, codings: Any) -> Any:
         """The score of each row, (batch,): its error, or error and distance as one number."""
+        score = self._score(errors, codings)
+        # Of NaN every comparison is false, which would make such a row the most normal of all.
+        return ops.where(score <= FLOAT32_MAX, score, float("inf"))
+
+    def _score(self, errors, codings):
         error = row_mean(errors)
         if not self.guard:
             return error
@@ -123,17 +142,68 @@ class AnomalyCalibration(keras.layers.Layer):
             store["scores"] = self.scores
             store["settings"] = np.array([self.threshold, self.guard, self.error_scale])
             store["center"], store["whitening"] = self.center, self.whitening
+            if self.model_state is not None:
+                store["model_state"] = np.array(self.model_state, "int64")
 
     def load_own_variables(self, store: Any) -> None:
+        names, damage = list(store.keys()), self._damage
         self.clear()
-        if "scores" in store:
-            threshold, *settings = map(float, np.array(store["settings"]))
-            self.set_guard(
-                settings[0], settings[1], np.array(store["center"]), np.array(store["whitening"])
+        if not names:
+            # Keras tries a second place for what could not be read, which there is nothing at.
+            self._damage = damage
+            if damage is not None:
+                raise ValueError(damage)
+            return
+        try:
+            parts = {name: np.asarray(store[name]) for name in names}
+            settings = parts["settings"].astype("float64")
+            threshold, guard, error_scale = map(float, settings)
+            check_scores(parts["scores"])
+            _check_guard(guard, error_scale, parts["center"], parts["whitening"])
+        except (KeyError, TypeError, ValueError) as error:
+            self._damage = (
+                "the calibration must hold finite scores, settings and a guard. "
+                f"Received: {' '.join(str(error).split())[:200]}"
             )
-            self.fit(np.array(store["scores"]), threshold)
+            raise ValueError(self._damage) from error
+        self.set_guard(guard, error_scale, parts["center"], parts["whitening"])
+        self.fit(parts["scores"], threshold)
+        if "model_state" in parts:
+            self.model_state = int(parts["model_state"])
+
+
+def check_scores(scores: np.ndarray) -> None:
+    """Refuses scores that a threshold cannot be taken from.
+
+    Args:
+        scores: Scores of normal rows, shape (rows,).
+
+    Raises:
+        ValueError: They are not finite numbers, one a row, of at least one row.
+    """
+    scores = np.asarray(scores)
+    if scores.ndim != 1 or not len(scores) or scores.dtype.kind not in "biuf":
+        raise ValueError(
+            "scores must be numbers, one for each row. "
+            f"Received: shape={scores.shape}, dtype={scores.dtype}"
+        )
+    if not (finite := np.isfinite(scores)).all():
+        raise ValueError(
+            f"scores must be finite. Received: {int((~finite).sum())} NaN or infinite scores, the "
+            f"first of row {np.argmin(finite)}. Try leaving these rows out"
+        )
+
+
+def _check_guard(guard, error_scale, center, whitening):
+    square = (len(center), len(center))
+    numbers = (guard, error_scale, *center.ravel(), *whitening.ravel())
+    if whitening.shape != square or not np.isfinite(np.asarray(numbers, "float64")).all():
+        raise ValueError(f"a guard of shapes {center.shape} and {whitening.shape}")
 
 
 def row_mean(errors: Any) -> Any:
-    """The mean over everything but the batch, float32, (batch,)."""
-    return ops.mean(ops.cast(errors, "float32"), axis=tuple(range(1, len(errors.shape))))
+    """The mean over everything but the batch, float32, (batch,); finite where all values are."""
+    axes = tuple(range(1, len(errors.shape)))
+    count = math.prod(errors.shape[1:])
+    # Divided first: the sum of large errors would overflow.
+    return ops.sum(ops.cast(errors, "float32") / count, axis=axes)

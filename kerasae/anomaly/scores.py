@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from kerasae.anomaly.calibration import AnomalyCalibration
+from kerasae.anomaly.calibration import AnomalyCalibration, check_scores, row_mean
 from kerasae.validation import required
 
 if TYPE_CHECKING:
@@ -41,11 +41,12 @@ def calibrate(
     """Scores normal rows and keeps the scores with the model, to be saved and exported.
 
     Normal rows that the model was not trained on give honest p-values: it knows its training rows
-    too well. Training the model further clears the calibration.
+    too well. A calibration is cleared when the weights or the scaler of the model change.
 
     Args:
         model: An `Autoencoder`.
-        x: Normal rows in the user's units, shape (rows, *row_shape).
+        x: Normal rows in the user's units, shape (rows, *row_shape), or a dataset of batches of
+            rows, which is passed over once.
         threshold: "p99" flags what scores above the 99th percentile of the normal rows; "3sd" above
             their mean plus 3 standard deviations; a number alpha in (0, 1) flags p-values of at
             most alpha: a share of at most alpha of new normal rows.
@@ -56,8 +57,8 @@ def calibrate(
         The score above which a row is an anomaly.
 
     Raises:
-        ValueError: A threshold that cannot be read or needs more rows, a negative guard, or rows
-            that do not fit the model.
+        ValueError: A threshold that cannot be read or needs more rows, a negative guard, rows that
+            do not fit the model, or scores that are not finite.
         ModuleNotFoundError: The guard needs scikit-learn, which is missing.
 
     Reference: Vovk, Gammerman and Shafer (2005), Algorithmic learning in a random world; Bates et
@@ -74,17 +75,29 @@ def calibrate(
     if not 0 <= guard < float("inf"):
         raise ValueError(f"guard must be finite and at least 0. Received: guard={guard}")
     rule = threshold_rule(threshold)
-    x = model._checked_rows(x, "x")
     calibration = AnomalyCalibration()
-    errors = model.reconstruction_error(x, batch_size=batch_size)
-    scores = errors
     if guard:
-        codings = model.encode(x, batch_size=batch_size).reshape(len(errors), -1)
-        calibration.set_guard(guard, max(errors.mean(), 1e-12), *_center_and_whitening(codings))
+        errors, codings = _errors_and_codings(model, x, batch_size)
+        scale = max(errors.mean(dtype="float64"), 1e-12)
+        calibration.set_guard(guard, scale, *_center_and_whitening(codings))
         scores = np.asarray(calibration.score(errors[:, None], codings))
-    calibration.fit(scores, rule(np.sort(scores)))
+    else:
+        scores = model.reconstruction_error(x, batch_size=batch_size)
+    check_scores(scores)
+    calibration.fit(scores, rule(np.sort(scores).astype("float64")))
     model._use_calibration(calibration)
     return calibration.threshold
+
+
+def _errors_and_codings(model, x, batch_size):
+    """Of the same rows: a stream that is shuffled gives others in a second pass."""
+
+    def both(x):
+        return {"errors": row_mean(model._errors(x)), "codings": model._codings(x)}
+
+    rows = model._checked_rows(x, "x")
+    outputs = model._streams.run("errors_and_codings", both, rows, batch_size=batch_size)
+    return outputs["errors"], outputs["codings"].reshape(len(outputs["errors"]), -1)
 
 
 def _center_and_whitening(codings):
@@ -151,14 +164,15 @@ def score(model: "Autoencoder", x: Any, batch_size: int = 256, verbose: int | st
     Raises:
         ValueError: The model is not calibrated, its weights are not finite, or the rows do not fit.
     """
-    if not model.anomaly.fitted:
+    model._check_weights()
+    if not model._is_calibrated():
         raise ValueError(
             f"the model must be calibrated after training. Received: {model.name}, without a "
             "threshold. Try kerasae.anomaly.calibrate(model, normal_rows)"
         )
     rows = model._checked_rows(x, "x")
     outputs = model._streams.run(
-        "anomaly_score",
+        f"anomaly_score {model.anomaly.version}",
         model._endpoints["anomaly_score"],
         rows,
         batch_size=batch_size,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import keras
 import numpy as np
 
+from kerasae.validation import is_array, names_of
+
 if TYPE_CHECKING:
     from kerasae.models import Autoencoder
 
@@ -55,11 +57,13 @@ def trim_and_refit(
 
     Returns:
         `Trimmed`: the new model, of the same architecture, compiled in the same way, its scaler
-        adapted to the rows that were kept; which rows those were; all errors; the cutoff.
+        adapted to the rows that were kept unless it was given mean and variance; which rows those
+        were; all errors; the cutoff.
 
     Raises:
         ValueError: `quantile` lies outside (0, 1), `epochs` or `batch_size` is not a whole number
             of at least 1, or the rows do not fit the model.
+        TypeError: The rows are not an array.
 
     Reference: Boehmke and Greenwell (2019), Hands-On Machine Learning with R, section 19.5; the
     idea of trimming, Rousseeuw (1984), Least median of squares regression.
@@ -74,11 +78,16 @@ def trim_and_refit(
     """
     if not 0 < quantile < 1:
         raise ValueError(f"quantile must lie in (0, 1). Received: quantile={quantile}")
-    x = model._checked_rows(x, "x")
+    if not is_array(x):
+        raise TypeError(f"x must be an array of rows in memory. Received: a {type(x).__name__}")
+    names = names_of(x)
+    x = model._checked_rows(x, "x", trains=True)
     errors = model.reconstruction_error(x)
     cutoff = float(np.quantile(errors, quantile))
     kept = errors <= cutoff
     fresh = _untrained_copy(model, x[kept])
+    if names is not None and fresh.columns is None:
+        fresh.columns = tuple(names)
     fresh.fit(
         x[kept],
         epochs=epochs,
@@ -96,7 +105,8 @@ def _untrained_copy(model, x):
         # The copy's scaler has seen no rows yet, and seems to hold constant columns.
         warnings.simplefilter("ignore", UserWarning)
         copy = type(model).from_config(model.get_config())
-    if hasattr(copy.scaler, "adapt"):
+    given = getattr(copy.scaler, "input_mean", None) is not None  # to a Normalization: it stays
+    if hasattr(copy.scaler, "adapt") and not given:
         copy.scaler.adapt(x)
     copy.compile_from_config(model.get_compile_config())
     return copy

@@ -16,7 +16,10 @@ from keras import ops
 from kerasae.atomic import remove_partials, write_file
 
 # Attributes that Keras's counting and comparing callbacks keep between epochs.
-COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter", "first_loss")
+COUNTERS = (
+    *("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter", "first_loss"),
+    *("first_mse", "worst", "_weight_limit"),
+)
 
 
 class AtomicBackup(keras.callbacks.Callback):
@@ -39,6 +42,13 @@ class AtomicBackup(keras.callbacks.Callback):
             same. What they have counted is stored and restored with the rest; Keras starts them
             anew. `PenaltyWarmup` and schedules follow from the number of the epoch and need not be
             named.
+        keep: Whether a `fit` that reaches its end leaves a backup of it, for programs that are not
+            done by then. A `fit` that goes on from there trains no more.
+
+    Attributes:
+        path: Path of the backup, `directory/backup.npz`.
+        history: After `fit`, its numbers as in `fit(...).history`, those of the epochs before a
+            kill included.
 
     Raises:
         OSError: The disk is full or not writable; the backup of before is whole.
@@ -62,14 +72,19 @@ class AtomicBackup(keras.callbacks.Callback):
         self,
         directory: str | os.PathLike[str],
         callbacks: Sequence[keras.callbacks.Callback] = (),
+        keep: bool = False,
     ) -> None:
         super().__init__()
         self.path = Path(directory) / "backup.npz"
         self.callbacks = tuple(callbacks)
+        self.keep = keep
+        self.history: dict[str, list[Any]] = {}
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self._counted = None
         self._started = False
+        self._epochs = 0
+        self.history = {}
         if not self.path.exists():
             _check_writable(self.path.parent)
             return
@@ -89,7 +104,8 @@ class AtomicBackup(keras.callbacks.Callback):
         random.setstate(_tuples(state["python"]))
         np.random.set_state(_tuples(state["numpy"]))  # noqa: NPY002
         self._counted = state["callbacks"], best
-        self.model._initial_epoch = state["epoch"]
+        self.history = state.get("history", {})
+        self.model._initial_epoch = self._epochs = state["epoch"]
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         # Here, not at the end of an epoch: the other callbacks have now done their part of it, and
@@ -101,6 +117,12 @@ class AtomicBackup(keras.callbacks.Callback):
         self._started = True
         self.model._initial_epoch = None  # Keras would start every later fit there
 
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._epochs = epoch + 1
+        for name, value in (logs or {}).items():
+            if np.ndim(value) == 0 and np.asarray(value).dtype.kind in "biuf":
+                self.history.setdefault(name, []).append(float(value))
+
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         self.model._initial_epoch = None
         if not all(np.isfinite(ops.convert_to_numpy(v)).all() for v in self.model.weights):
@@ -110,6 +132,10 @@ class AtomicBackup(keras.callbacks.Callback):
                 UserWarning,
                 stacklevel=2,
             )
+            return
+        if self.keep:
+            if self._started:
+                self._write(self._epochs)
             return
         self.path.unlink(missing_ok=True)
         remove_partials(self.path.parent)
@@ -129,6 +155,7 @@ class AtomicBackup(keras.callbacks.Callback):
             "python": random.getstate(),
             "numpy": np.random.get_state(),  # noqa: NPY002
             "callbacks": counted,
+            "history": self.history,
         }
         text = json.dumps(state, default=lambda array: array.tolist())
         named = {f"variable {i}": array for i, array in enumerate(arrays)}

@@ -70,7 +70,7 @@ class Bench:
         self.y, self.y_test = rows.y_train, rows.y_test
         self.scaling = RangeScaling()
         self.scaling.adapt(self.x)
-        self.stacks = {}
+        self.stacks: dict[Layout, Trained] = {}
         self._pca = None
 
     # Models --------------------------------------------------------------------------------------

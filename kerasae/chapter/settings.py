@@ -1,11 +1,22 @@
 """What the chapter's models are trained with, and the numbers that the book printed."""
 
+from typing import TypedDict
+
 from kerasae.tuning.book import LAYOUTS
 from kerasae.validation import parse_layout
 
+
+class Settings(TypedDict):
+    """What every model of a data set is trained with."""
+
+    batch_size: int
+    learning_rate: float
+    epochs: dict[str, int]
+
+
 # Passes over the training rows by kind of model. On digits there are 1,437 rows for a pass, on
 # MNIST 60,000: the passes differ so that every model comes to rest.
-SETTINGS = {
+SETTINGS: dict[str, Settings] = {
     "digits": {
         "batch_size": 16,
         "learning_rate": 5e-3,

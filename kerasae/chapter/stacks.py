@@ -1,5 +1,6 @@
 """Section 19.2: undercomplete autoencoders beside PCA."""
 
+import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 
 from kerasae import plots
@@ -88,7 +89,8 @@ def sampled(bench: Bench) -> Section:
     shown = bench.x_test[chosen]
     reconstructed = model.reconstruct(shown)
     errors = model.reconstruction_error(shown)
-    titles = [f"{bench.y_test[i]}, error {e:.4f}" for i, e in zip(chosen, errors, strict=True)]
+    labels = np.asarray(bench.y_test)[chosen]
+    titles = [f"{label}, error {e:.4f}" for label, e in zip(labels, errors, strict=True)]
     codings = bench.widths(BEST)[-1]
     caption = (
         f"Four test digits drawn at random, above, and what {bench.layout(BEST)} makes of "

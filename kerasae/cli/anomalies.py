@@ -1,5 +1,6 @@
 """`kerasae anomalies`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -65,7 +66,7 @@ def anomalies(
     console.print(f"{flagged} of {len(errors)} rows are anomalies: {output}", soft_wrap=True)
     for name, figure in _pictures(autoencoder, rows, scores).items():
         path = output.with_name(f"{output.stem}-{name}.png")
-        write_file(path, lambda file, figure=figure: figure.savefig(file, dpi=120))
+        write_file(path, partial(figure.savefig, dpi=120))
         show_path("picture", path)
 
 

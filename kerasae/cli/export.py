@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kerasae.cli.terminal import OutputOption, console, show_path, starting
+from kerasae.cli.terminal import OutputOption, console, model_name, show_path, starting
 
 FORMATS = {"saved_model": "SavedModel", "onnx": "ONNX", "litert": "LiteRT"}
 
@@ -36,7 +36,7 @@ def export(
         from kerasae.tuning.results import best_metrics, best_model, is_sweep
     sweep = is_sweep(model)
     # A folder of its own: TF Serving would try the newest version, whatever is in it.
-    own = model.stem if form == "saved_model" else f"{model.stem}-{form}"
+    own = model_name(model) if form == "saved_model" else f"{model_name(model)}-{form}"
     folder = publish_model(
         best_model(model) if sweep else load_model(model),
         output / (name or own),

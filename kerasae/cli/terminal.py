@@ -24,6 +24,7 @@ LabelOption = Annotated[
 ]
 OutputOption = Annotated[Path, typer.Option(help="Folder of the saved models.")]
 
+FORMATS = ("npz", "npy", "csv", "parquet", "idx")
 THRESHOLDS = "What is an anomaly: above a percentile p99 or 3sd, or a tail probability 0.01"
 
 
@@ -54,3 +55,44 @@ def starting() -> Iterator[None]:
 def show_path(what: str, path: Path | str) -> None:
     """Prints where something was written, on one line that can be copied."""
     console.print(f"{what}: {path}", soft_wrap=True, highlight=False)
+
+
+def data_name(data: str | Path) -> str:
+    """What outputs of a data set are called by default: its file's name without the format.
+
+    Args:
+        data: Name of a data set, or path of its file.
+
+    Returns:
+        The name, which keeps other dots: "sales.2024.01.csv.gz" gives "sales.2024.01".
+    """
+    whole = _named(Path(data)).name
+    name = whole[:-3] if whole.lower().endswith(".gz") else whole
+    stem, _, suffix = name.rpartition(".")
+    return stem if stem and suffix.lower() in FORMATS else name
+
+
+def model_name(path: Path) -> str:
+    """What exports of a model are called by default.
+
+    Args:
+        path: Folder of a sweep, of a version, of several versions, or a .keras file.
+
+    Returns:
+        The file's name without .keras, or the folder's. Where a file has the name that every one
+        has, model.keras, that of its folder, and of a version that of the folder above.
+    """
+    path = _named(path)
+    if path.name == "model.keras" and path.parent.name:
+        path = path.parent
+        if path.name.startswith("trial_"):
+            return f"{path.parent.name}-{path.name}"
+    if path.name.isdecimal() and path.parent.name:
+        return path.parent.name
+    return path.name.removesuffix(".keras") or path.name
+
+
+def _named(path):
+    """A path with the names of its folders: without .. and ., which may be all that was given."""
+    path = path.absolute()
+    return path.resolve() if ".." in path.parts else path

@@ -1,5 +1,8 @@
 """`kerasae train`."""
 
+import itertools
+import math
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +15,7 @@ from kerasae.cli.terminal import (
     LabelOption,
     OutputOption,
     console,
+    data_name,
     show_path,
     starting,
 )
@@ -65,6 +69,9 @@ def train(
     ] = None,
     threshold: Annotated[str, typer.Option(help=THRESHOLDS + ", of the test rows.")] = "p99",
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Goes on with a training that was stopped.")
+    ] = False,
     name: Annotated[str | None, typer.Option(help="By default DATA-MODEL.")] = None,
     output: OutputOption = Path("saved_models"),
     key: KeyOption = None,
@@ -81,6 +88,7 @@ def train(
         import keras
 
         from kerasae import anomaly
+        from kerasae.cli.backups import backup_folder
         from kerasae.datasets import load
         from kerasae.models import ZOO, recipes
     recipes.check_family(model)
@@ -91,39 +99,75 @@ def train(
     rows = load(data, key=key, label=label, test_fraction=test_fraction)
     input_shape = recipes.row_shape(model, rows.x.shape[1], rows.image_shape, images)
     rows = rows._replace(x=rows.x.reshape(-1, *input_shape))
+    hidden_units = hidden_units or recipes.default_units(model, input_shape)
+    _check_memory(input_shape, hidden_units)
     x = rows.x_train
     fitted = recipes.make_scaler(scaler, x, rows.image_shape)
     keras.utils.set_random_seed(seed)
     autoencoder = ZOO[model](
         input_shape,
-        hidden_units or recipes.default_units(model, input_shape),
+        hidden_units,
         scaler=fitted,
         columns=rows.columns,
         **recipes.fill_in(model, options, x, fitted, rows.x_test),
     )
-    batch_size = batch_size or recipes.default_batch_size(len(x))
+    batch_size = min(batch_size or recipes.default_batch_size(len(x)), len(x))
     epochs = epochs or recipes.default_epochs(len(x), batch_size)
     autoencoder.compile(recipes.optimizer_of(autoencoder, learning_rate))
-    _fit(autoencoder, rows, epochs, batch_size)
-    metrics = _compare_with_pca(autoencoder, rows)
-    if rows.is_test.any():
-        metrics["threshold"] = anomaly.calibrate(autoencoder, rows.x_test, threshold)
-    _save(autoencoder, rows, output / (name or f"{Path(data).name.split('.')[0]}-{model}"), metrics)
+    directory = output / (name or f"{data_name(data)}-{model}")
+    began = {**options, "model": model, "scaler": scaler, "hidden": list(hidden_units)}
+    began |= {"epochs": epochs, "batch size": batch_size, "learning rate": learning_rate}
+    began |= {"seed": seed, "rows": _rows_of(rows)}
+    with backup_folder(directory, began, resume) as folder:
+        history = _fit(autoencoder, rows, epochs, batch_size, folder)
+        metrics = _compare_with_pca(autoencoder, rows)
+        if rows.is_test.any():
+            metrics["threshold"] = anomaly.calibrate(autoencoder, rows.x_test, threshold)
+        _save(autoencoder, rows, directory, metrics, history)
 
 
-def _fit(autoencoder, rows, epochs, batch_size):
+def _rows_of(rows):
+    """Shape and checksum of the rows, which a resumed training must have again."""
+    import zlib
+
+    import numpy as np
+
+    both = rows.x_train, rows.x_test
+    return [[*x.shape, zlib.crc32(np.ascontiguousarray(x).tobytes())] for x in both]
+
+
+def _check_memory(input_shape, hidden_units):
+    """Refuses widths whose weights alone, with Adam's two moments, exceed the memory there is."""
+    first = input_shape[-1] if len(input_shape) == 3 else math.prod(input_shape)
+    pairs = itertools.pairwise((first, *hidden_units))
+    needed = 2 * 3 * 4 * sum(inner * outer for inner, outer in pairs)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > memory:
+        widest = str(max(hidden_units))
+        shown = widest if len(widest) < 20 else f"{widest[:10]}... ({len(widest)} digits)"
+        raise ValueError(
+            f"hidden must give a model that fits into the memory of {memory / 2**30:.0f} GiB. "
+            f"Received: a width of {shown}. Try smaller widths"
+        )
+
+
+def _fit(autoencoder, rows, epochs, batch_size, folder):
     from keras.callbacks import LambdaCallback
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from kerasae.callbacks import StabilityGuard
+    from kerasae.callbacks import AtomicBackup, StabilityGuard
 
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    guard = StabilityGuard(x=rows.x_train)
+    backup = AtomicBackup(folder, [guard], keep=True)
+    if backup.path.exists():
+        console.print(f"going on from {backup.path}", soft_wrap=True, highlight=False)
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("training", total=epochs)
 
         def show(epoch, logs):
             text = f"mse {logs['mse']:.5f}, test {logs['val_mse']:.5f}, epoch"
-            progress.update(task, advance=1, description=text)
+            progress.update(task, completed=epoch + 1, description=text)
 
         autoencoder.fit(
             rows.x_train,
@@ -131,8 +175,9 @@ def _fit(autoencoder, rows, epochs, batch_size):
             epochs=epochs,
             batch_size=batch_size,
             verbose=0,
-            callbacks=[LambdaCallback(on_epoch_end=show), StabilityGuard()],
+            callbacks=[LambdaCallback(on_epoch_end=show), guard, backup],
         )
+    return backup.history
 
 
 def _compare_with_pca(autoencoder, rows):
@@ -167,10 +212,12 @@ def _compare_with_pca(autoencoder, rows):
     return metrics
 
 
-def _save(autoencoder, rows, directory, metrics):
+def _save(autoencoder, rows, directory, metrics, history):
     from kerasae.export import KERAS_FILE, publish_model, write_serving_files
 
     with console.status("saving"):
+        # A training that went on has in its own history the last epochs alone, or none.
+        autoencoder.history.history = history
         drawn = _plots(autoencoder, rows)
         folder = publish_model(
             autoencoder, directory, metrics=metrics, plots=drawn, keras_model=True

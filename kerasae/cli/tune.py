@@ -1,11 +1,12 @@
 """`kerasae tune`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from kerasae.cli.terminal import DataOption, KeyOption, LabelOption, console, starting
+from kerasae.cli.terminal import DataOption, KeyOption, LabelOption, console, data_name, starting
 
 SWEEPS = ("layouts", "beta", "search")
 
@@ -57,10 +58,10 @@ def tune(
         from kerasae.tuning import space as spaces
         from kerasae.tuning.book import BOOK_SWEEPS
     book = BOOK_SWEEPS.get(sweep)
-    search(
+    rows = search(
         data,
         {**(book.space if book else {}), **spaces.parse(settings or ())},
-        output / (name or f"{Path(data).name.split('.')[0]}-{sweep}"),
+        output / (name or f"{data_name(data)}-{sweep}"),
         model=model or (book.model if book else "stacked"),
         tuner=tuner,
         max_trials=max_trials,
@@ -76,3 +77,10 @@ def tune(
         reference=book.mse if book and data == "mnist" else None,
         console=console,
     )
+    if rows and all(row["status"] == "failed" for row in rows):
+        for row in sorted(rows, key=lambda row: row["trial"]):
+            print(f"failed: trial {row['trial']}: {row['cause']}", file=sys.stderr)
+        raise ValueError(
+            "a trial of the sweep must be completed. "
+            f"Received: {len(rows)} failed ones. Try --name with other values"
+        )

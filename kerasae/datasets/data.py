@@ -1,6 +1,7 @@
 """Data by name, or from the user's own files, as arrays; nothing is ever unpickled."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,17 +55,21 @@ def load(
     *,
     key: str | None = None,
     label: str | None = None,
+    columns: Sequence[str] | None = None,
     test_fraction: float = 0.2,
 ) -> Data:
     """Loads a data set by name or from a file.
 
     Args:
         name_or_path: "digits" (scikit-learn's 1,797 images of 8x8, embedded), "mnist" (70,000 of
-            28x28), or a path ending in .npz, .npy, .csv, .parquet, .idx, -ubyte, the last two also
-            with .gz.
+            28x28), or a path ending in .npz, .npy, .csv, .parquet, .idx, -ubyte, all but the first
+            two and .parquet also with .gz. A .csv may be in UTF-8, UTF-16 or Windows-1252, with
+            commas, semicolons or tabs, and has a header; a .parquet may be a folder of such files.
         key: Which array of an .npz holds the rows; by default x_train and x_test, or X, x, data, or
             the only one.
         label: Column of a .csv or .parquet that holds labels rather than a number to learn.
+        columns: Columns of a .csv or .parquet to read, in this order; the cells of others are not
+            read. By default all but the row index that pandas writes.
         test_fraction: Share of the rows kept for testing where the source has no such split of its
             own, in [0, 1); drawn by a fixed seed.
 
@@ -75,7 +80,11 @@ def load(
         ValueError: An unknown name or format, a damaged file, rows that cannot be trained on.
         TypeError: Cells that are not real numbers.
         FileNotFoundError: The file does not exist, or MNIST can neither be found nor downloaded.
+        OSError: The file cannot be opened.
         ModuleNotFoundError: The digits need scikit-learn, or the format pyarrow, which is missing.
+
+    Warns:
+        UserWarning: Columns are left out, or the encoding of a .csv is a guess.
 
     Reference: MNIST, LeCun et al. (1998); digits, Alpaydin and Kaynak (1998).
 
@@ -93,7 +102,7 @@ def load(
     path = Path(name_or_path)
     if not path.suffix and not path.exists():
         raise ValueError(unknown("data set", name_or_path, list(NAMED)))
-    return _data(files.read(path, key, label), test_fraction, path)
+    return _data(files.read(path, key, label, columns), test_fraction, path)
 
 
 def _digits(test_fraction):

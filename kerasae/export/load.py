@@ -1,16 +1,16 @@
 """Loading what was saved, and nothing that runs code when loaded."""
 
-import json
 import os
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from kerasae.datasets.archives import damage
+from kerasae.export.keras_file import CORRUPT, check_keras_file
 from kerasae.export.manifest import manifest
-from kerasae.export.versions import MANIFEST, versions
+from kerasae.export.versions import MANIFEST, stored_manifest, versions
 from kerasae.models import Autoencoder
 
 KERAS_FILE = "model.keras"
@@ -30,22 +30,15 @@ def load_model(path: str | os.PathLike[str]) -> Autoencoder:
         FileNotFoundError: There is no model.
         ValueError: A damaged or foreign file, another format, or code that would run when loaded.
     """
-    path = _keras_file(path)
-    if path.suffix != ".keras":
+    file = _keras_file(path)
+    if file.suffix != ".keras":
         raise ValueError(
             "a model must be a .keras file, as other formats can run code when loaded. "
-            f"Received: {path}. Try model.save('model.keras')"
+            f"Received: {file}. Try model.save('model.keras')"
         )
+    check_keras_file(file)
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise ValueError(_corrupt(path, error)) from error
-    if damaged or not {"config.json", "model.weights.h5"} <= set(names):
-        raise ValueError(_corrupt(path, f"{damaged or 'config.json or weights'} is broken"))
-    try:
-        model = keras.saving.load_model(path, safe_mode=True)
+        model = keras.saving.load_model(file, safe_mode=True)
     except Exception as error:
         if "ambda" in str(error):
             wanted, got = "layers of named classes", "a Lambda layer, which runs code when loaded"
@@ -54,13 +47,13 @@ def load_model(path: str | os.PathLike[str]) -> Autoencoder:
             wanted, got = "classes of Keras or kerasae", unknown[0]
             hint = "importing the module that has it"
         else:
-            raise ValueError(_corrupt(path, error)) from error
+            raise ValueError(damage(error, file, CORRUPT)) from error
         raise ValueError(
-            f"the model must consist of {wanted}. Received: {got} ({path}). Try {hint}"
+            f"the model must consist of {wanted}. Received: {got} ({file}). Try {hint}"
         ) from error
     if not isinstance(model, Autoencoder):
         raise ValueError(
-            f"the model must be a kerasae Autoencoder. Received: a {type(model).__name__} ({path})"
+            f"the model must be a kerasae Autoencoder. Received: a {type(model).__name__} ({file})"
         )
     return model
 
@@ -84,11 +77,6 @@ def _keras_file(path):
     return path
 
 
-def _corrupt(path, error):
-    reason = " ".join(str(error).split())[:200]
-    return f"the model must be a whole .keras file. Received: a corrupt one ({path}): {reason}"
-
-
 def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The manifest of a saved model.
 
@@ -107,12 +95,4 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     file = path / MANIFEST
     if not file.exists():
         return manifest(load_model(path))
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"the manifest must be JSON. Received: {error} ({file})") from error
-    if not isinstance(content, dict):
-        raise ValueError(
-            f"the manifest must be a JSON object. Received: a {type(content).__name__} ({file})"
-        )
-    return content
+    return stored_manifest(file)

@@ -25,7 +25,7 @@ def manifest(model: Autoencoder, metrics: Mapping[str, float] | None = None) -> 
         A dict that JSON can hold.
     """
     history = getattr(model, "history", None)
-    last = {name: float(values[-1]) for name, values in history.history.items()} if history else {}
+    last = {name: values[-1] for name, values in history.history.items()} if history else {}
     scaler = model.scaler
     return {
         "name": model.name,
@@ -41,8 +41,16 @@ def manifest(model: Autoencoder, metrics: Mapping[str, float] | None = None) -> 
         "threshold": model.anomaly.threshold if model.anomaly.fitted else None,
         "parameters": model.count_params(),
         "epochs": len(history.epoch) if history else 0,
-        "metrics": {**last, **(metrics or {})},
+        "metrics": {name: _plain(value) for name, value in {**last, **(metrics or {})}.items()},
     }
+
+
+def _plain(value):
+    """A metric as JSON holds it: a number, a list of one value a feature, or a text."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        return str(value)
+    return array.astype("float64").tolist()
 
 
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:

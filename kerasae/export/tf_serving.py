@@ -1,17 +1,12 @@
 """Configuration files for TF Serving's own server: its lists, and a compose file."""
 
 import os
+import warnings
 from pathlib import Path
 
 from kerasae.atomic import write_text
 from kerasae.export.versions import versions
 
-MODEL = """  config {{
-    name: "{name}"
-    base_path: "/models/{name}"
-    model_platform: "tensorflow"
-  }}
-"""
 BATCHING = """max_batch_size { value: 1024 }
 batch_timeout_micros { value: 2000 }
 max_enqueued_batches { value: 1000 }
@@ -45,17 +40,38 @@ def write_serving_files(root: str | os.PathLike[str]) -> Path:
 
     Returns:
         Path of `models.config`.
+
+    Warns:
+        UserWarning: A name is not UTF-8, and its model left out.
     """
+    from google.protobuf import text_format  # noqa: PLC0415
+    from tensorflow_serving.config import model_server_config_pb2  # noqa: PLC0415
+
     root = Path(root)
-    # Folders of other formats are left out: TF Serving cannot load them.
-    names = sorted(
-        path.name
-        for path in root.iterdir()
-        if path.is_dir()
-        and any((path / str(number) / "saved_model.pb").exists() for number in versions(path))
-    )
-    models = "".join(MODEL.format(name=name) for name in names)
+    content = model_server_config_pb2.ModelServerConfig()
+    for name in _names(root):
+        content.model_config_list.config.add(
+            name=name, base_path=f"/models/{name}", model_platform="tensorflow"
+        )
     for file, text in {"batching.config": BATCHING, "compose.yaml": COMPOSE}.items():
         if not (root / file).exists():
             write_text(root / file, text)
-    return write_text(root / "models.config", f"model_config_list {{\n{models}}}\n")
+    return write_text(root / "models.config", text_format.MessageToString(content, as_utf8=True))
+
+
+def _names(root):
+    """The models that TF Serving can load: those of other formats are left out."""
+    for path in sorted(root.iterdir()):
+        numbers = versions(path)
+        if not any((path / str(number) / "saved_model.pb").exists() for number in numbers):
+            continue
+        try:
+            path.name.encode()
+        except UnicodeEncodeError:
+            warnings.warn(
+                f"the model {path.name!r} is left out of models.config: its name is not UTF-8",
+                UserWarning,
+                stacklevel=2,
+            )
+        else:
+            yield path.name

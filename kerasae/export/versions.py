@@ -3,13 +3,16 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from kerasae.atomic import write_folder
 from kerasae.validation import check_count
 
 MANIFEST = "manifest.json"
+NUMBER = re.compile("0|[1-9][0-9]*")
 
 
 def publish(
@@ -62,13 +65,43 @@ def _exists(directory, version):
 def versions(directory: str | os.PathLike[str]) -> list[int]:
     """The numbers of the versions in a folder, in order; empty where there is no such folder."""
     directory = Path(directory)
-    names = (path.name for path in directory.iterdir()) if directory.is_dir() else ()
-    return sorted(int(name) for name in names if name.isdecimal())
+    numbers = _numbered(directory)
+    return sorted(number for number in numbers if (directory / str(number)).is_dir())
 
 
 def next_version(directory: str | os.PathLike[str]) -> int:
     """The number after the highest version in a folder, 1 where there is none."""
-    return max(versions(directory), default=0) + 1
+    return max(_numbered(Path(directory)), default=0) + 1
+
+
+def _numbered(directory):
+    """The numbers that files and folders are named by."""
+    names = (path.name for path in directory.iterdir()) if directory.is_dir() else ()
+    return [int(name) for name in names if NUMBER.fullmatch(name)]
+
+
+def stored_manifest(path: Path) -> dict[str, Any]:
+    """The manifest in a file.
+
+    Args:
+        path: `pathlib.Path` of the file.
+
+    Returns:
+        A dict.
+
+    Raises:
+        ValueError: It is not JSON, or JSON of another form.
+        OSError: It cannot be read.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the manifest must be JSON. Received: {error} ({path})") from error
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"the manifest must be a JSON object. Received: a {type(content).__name__} ({path})"
+        )
+    return content
 
 
 def verify(directory: str | os.PathLike[str]) -> int:
@@ -91,15 +124,20 @@ def verify(directory: str | os.PathLike[str]) -> int:
             "directory must be the folder of a version, saved_models/NAME/1. "
             f"Received: {directory}, without {MANIFEST}"
         )
-    try:
-        written = json.loads(manifest.read_text(encoding="utf-8"))["files"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"the manifest must be JSON. Received: {error!r} ({manifest})") from error
+    written = stored_manifest(manifest).get("files")
+    if not isinstance(written, dict):
+        raise ValueError(
+            "the manifest must hold the checksums of the files. "
+            f"Received: files of type {type(written).__name__} ({manifest})"
+        )
     found = _checksums(directory)
     for what, names in (
         ("missing", written.keys() - found.keys()),
         ("added", found.keys() - written.keys()),
-        ("changed", {name for name in written.keys() & found if written[name] != found[name]}),
+        (
+            "changed",
+            {name for name in written.keys() & found.keys() if written[name] != found[name]},
+        ),
     ):
         if names:
             raise ValueError(
@@ -118,8 +156,11 @@ def _seal(folder):
 
 
 def _checksums(folder):
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.relative_to(folder).as_posix() != MANIFEST
-    }
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    names = {path.relative_to(folder).as_posix(): path for path in files}
+    return {name: _checksum(path) for name, path in names.items() if name != MANIFEST}
+
+
+def _checksum(path):
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,7 +6,7 @@ from typing import Any, Unpack
 import keras
 from keras import ops
 
-from kerasae.layers.base import LayerOptions, PassThrough
+from kerasae.layers.base import LayerOptions, PassThrough, batch_variable
 from kerasae.layers.beta import add_beta
 from kerasae.layers.priors import Prior
 from kerasae.layers.seeded import SeededLayer
@@ -26,7 +26,7 @@ class AdversarialPrior(SeededLayer, PassThrough):
     draw, where the paper alternates; `fit` is the stock one. Adam scales the steps of each weight
     by its own gradients, so that the discriminator's pace does not depend on beta. Works in float32
     under every dtype policy. Metrics in training: `discriminator_loss`, in nats, whose value for
-    codings that cannot be told from the prior is 2 log 2 = 1.386, and `discriminator_accuracy`, 0.5
+    codings that look like draws of the prior is 2 log 2 = 1.386, and `discriminator_accuracy`, 0.5
     then.
 
     Args:
@@ -73,12 +73,8 @@ class AdversarialPrior(SeededLayer, PassThrough):
             keras.layers.Dense(units, dtype="float32", name=f"discriminator_{i}")
             for i, units in enumerate((*self.discriminator_units, 1), start=1)
         ]
-        constant = {"shape": (), "dtype": "float32", "trainable": False}
         self.beta = add_beta(self, beta)
-        self._batch = [
-            self.add_weight(name=name, aggregation="mean", **constant)
-            for name in ("loss", "accuracy")
-        ]
+        self._batch = [batch_variable(self, name) for name in ("loss", "accuracy")]
         self.discriminator_loss = keras.metrics.Mean("discriminator_loss")
         self.discriminator_accuracy = keras.metrics.Mean("discriminator_accuracy")
 
@@ -108,6 +104,11 @@ class AdversarialPrior(SeededLayer, PassThrough):
             if layer is not self.discriminator[-1]:
                 codings = ops.leaky_relu(codings, 0.2)
         return codings[:, 0]
+
+    @property
+    def stops_identity(self) -> bool:
+        """Whether the penalty has any weight."""
+        return float(ops.convert_to_numpy(self.beta)) > 0
 
     def call(self, inputs, training=False):
         if not training:

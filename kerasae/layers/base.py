@@ -33,6 +33,7 @@ class AutoencoderLayer(keras.layers.Layer):
     | `tie(encoder, decoder)` | when the model is made or loaded | reaching other layers |
     | `prior` | by `generate` and exports | the distribution of the codings |
     | `identity_at_inference` | by `supervised_from`, `pretrain` | leaving the layer out |
+    | `stops_identity` | by builders | not warning of codings that are as many as the columns |
     | `at_inference()` | by `supervised_from` | the layer that does the same at inference |
     | `normals_per_row`, `sorts` | by `fit` | leaving XLA out, which is slow in these |
 
@@ -61,6 +62,11 @@ class AutoencoderLayer(keras.layers.Layer):
     normals_per_row: float = 0
     sorts: bool = False
     prior: "Prior | None" = None
+
+    @property
+    def stops_identity(self) -> bool:
+        """Whether the layer, as it is set, keeps a model of many codings from the identity."""
+        return True
 
     def report(self) -> None:
         """Updates the layer's metrics from the last batch of training.
@@ -116,6 +122,35 @@ class PassThrough(AutoencoderLayer):
         return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
 
 
+def batch_variable(
+    layer: keras.layers.Layer, name: str, shape: tuple[int, ...] = ()
+) -> keras.Variable:
+    """A variable that `call` writes what it saw of a batch into, to be reported or remembered.
+
+    Under `tf.distribute` each device writes its own, read as their mean. To write one for all, the
+    devices would wait for each other within `call`, where Keras forgets the losses of the first.
+
+    Args:
+        layer: Layer whose variable it becomes.
+        name: Its name.
+        shape: Its shape.
+
+    Returns:
+        A float32 variable that is not trained, 0 at first, saved with the layer once it is one of
+        its attributes.
+    """
+    with keras.name_scope(layer.name, caller=layer):
+        return keras.Variable(
+            "zeros",
+            shape,
+            "float32",
+            trainable=False,
+            aggregation="mean",
+            synchronization="on_read",
+            name=name,
+        )
+
+
 # Keras's own layers that act in training alone, or add to the loss alone.
 _KERAS_IDENTITIES = (
     keras.layers.InputLayer,
@@ -136,6 +171,33 @@ def is_identity_at_inference(layer: keras.layers.Layer) -> bool:
     return isinstance(layer, _KERAS_IDENTITIES) or (
         isinstance(layer, AutoencoderLayer) and layer.identity_at_inference
     )
+
+
+def stops_identity(layer: keras.layers.Layer | None) -> bool:
+    """Whether a layer, as it is set, keeps a model of as many codings as columns from the identity.
+
+    Args:
+        layer: Layer of a built stack, or None.
+
+    Returns:
+        Whether there is noise, a penalty or a competition in it. Layers of others than Keras and
+        kerasae are taken to have some.
+
+    Example:
+        >>> stops_identity(keras.layers.Dropout(0.2)), stops_identity(keras.layers.Dropout(0))
+        (True, False)
+    """
+    if layer is None:
+        return False
+    if isinstance(layer, AutoencoderLayer):
+        return layer.stops_identity
+    if not type(layer).__module__.startswith("keras."):
+        return True
+    if inner := getattr(layer, "layers", ()):
+        return any(map(stops_identity, inner))
+    of_noise = isinstance(layer, _KERAS_IDENTITIES)
+    amounts = [getattr(layer, name, 0) for name in ("rate", "stddev", "l1", "l2")]
+    return (of_noise and any(amounts)) or layer.activity_regularizer is not None
 
 
 def walk(*layers: keras.layers.Layer) -> Iterator[keras.layers.Layer]:

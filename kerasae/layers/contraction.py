@@ -10,7 +10,7 @@ from kerasae.layers.base import LayerOptions, PassThrough, is_identity_at_infere
 from kerasae.layers.beta import add_beta
 from kerasae.layers.seeded import SeededLayer
 
-# The derivative of an activation at the place where it answers y.
+# The derivative of an activation at the place where its output is y.
 DERIVATIVES = {
     "linear": ops.ones_like,
     "tanh": lambda y: 1 - ops.square(y),
@@ -170,6 +170,11 @@ class ContractivePenalty(SeededLayer, PassThrough):
         self._encoder: Callable[[], keras.Model] | None = None
         self.built = True
 
+    @property
+    def stops_identity(self) -> bool:
+        """Whether the penalty has any weight."""
+        return float(ops.convert_to_numpy(self.beta)) > 0
+
     def call(self, inputs):
         return inputs
 
@@ -190,10 +195,13 @@ class ContractivePenalty(SeededLayer, PassThrough):
 
     def weighted_norm(self, layers: Sequence[keras.layers.Layer], x: Any) -> Any:
         """The penalty over a batch of scaled rows, a scalar."""
+        return self.beta * ops.mean(self.norms(layers, x))
+
+    def norms(self, layers: Sequence[keras.layers.Layer], x: Any) -> Any:
+        """The squared norm of each of the scaled rows, or its estimate, (batch,)."""
         if all(
             isinstance(one, keras.layers.Dense) or is_identity_at_inference(one) for one in layers
         ):
-            return self.beta * ops.mean(jacobian_norm(layers, x))
+            return jacobian_norm(layers, x)
         coins = keras.random.uniform(ops.shape(x), dtype="float32", seed=self.seed_generator)
-        norms = jacobian_norm_estimate(layers, x, ops.sign(coins - 0.5))
-        return self.beta * ops.mean(norms)
+        return jacobian_norm_estimate(layers, x, ops.sign(coins - 0.5))

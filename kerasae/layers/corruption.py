@@ -82,6 +82,11 @@ class GaussianCorruption(Corruption):
         self.stddev = stddev
         self.rate = rate
 
+    @property
+    def stops_identity(self) -> bool:
+        """Whether there is any noise."""
+        return self.stddev > 0 and self.rate > 0
+
     def corrupt(self, x: Any) -> Any:
         """Draws one corruption of `x`, whatever the mode."""
         x = ops.convert_to_tensor(x)
@@ -156,6 +161,11 @@ class SaltPepperDropout(Corruption):
         self.salt = salt
         self.low = low
         self.high = high
+
+    @property
+    def stops_identity(self) -> bool:
+        """Whether any entry is replaced."""
+        return self.rate > 0
 
     def corrupt(self, x: Any) -> Any:
         """Draws one corruption of `x`, whatever the mode."""

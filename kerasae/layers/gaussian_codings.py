@@ -5,7 +5,7 @@ from typing import Any, Unpack
 import keras
 from keras import ops
 
-from kerasae.layers.base import LayerOptions
+from kerasae.layers.base import LayerOptions, batch_variable
 from kerasae.layers.beta import add_beta
 from kerasae.layers.priors import GaussianPrior
 from kerasae.layers.seeded import SeededLayer
@@ -91,14 +91,18 @@ class GaussianCodings(SeededLayer):
         self.prior = GaussianPrior(units)
         self.mean = keras.layers.Dense(units, dtype="float32", name="mean")
         self.raw_log_variance = keras.layers.Dense(units, dtype="float32", name="log_variance")
-        constant = {"shape": (), "dtype": "float32", "trainable": False}
         self.beta = add_beta(self, beta)
-        self.divergence = self.add_weight(name="divergence", aggregation="mean", **constant)
+        self.divergence = batch_variable(self, "divergence")
         self.kl_divergence = keras.metrics.Mean("kl_divergence")
 
     def build(self, input_shape):
         self.mean.build(input_shape)
         self.raw_log_variance.build(input_shape)
+
+    @property
+    def stops_identity(self) -> bool:
+        """Whether the divergence has any weight: without it the noise vanishes."""
+        return float(ops.convert_to_numpy(self.beta)) > 0
 
     def distribution(self, inputs: Any) -> tuple[Any, Any]:
         """Mean and log-variance of the codings of each row, both (batch, units)."""

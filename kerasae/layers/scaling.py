@@ -1,7 +1,7 @@
 """Scalers that are part of the model, and their inverses."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Unpack
 
 import keras
@@ -9,10 +9,11 @@ import numpy as np
 from keras import ops
 
 from kerasae.layers.base import LayerOptions
-from kerasae.validation import FLOAT32_MAX, bounded_rows, column, column_order, is_array, names_of
+from kerasae.validation import FLOAT32_MAX, bounded_rows, column, is_array, names_of
 
-# A column whose values are this many times its range loses digits in float32 before it is scaled.
-WIDE = 100
+# A column whose values are this many times its range loses digits in float32 before it is scaled,
+# and one of so many times as many has fewer than 256 different values in it.
+WIDE, TOO_WIDE = 100, 2**16
 # Types that hold more digits than float32.
 WIDE_TYPES = ("float64", "int32", "uint32", "int64", "uint64")
 
@@ -32,9 +33,8 @@ class RangeScaling(keras.layers.Layer):
     Shapes: any with the columns last; the output has the shape of the input, in float32.
 
     Until `adapt` its output is NaN, so that a forgotten `adapt` does not pass for the identity.
-    Mean and range are kept in float64. Rows of float64, where the backend has it, are scaled from
-    it where float32 would lose digits: times and coordinates, whose values are many times their
-    range.
+    Times and coordinates, whose values are many times their range, lose digits in float32: rows of
+    float64 are scaled in float64 then, where the backend has it.
 
     Reference: Witten, Frank and Hall (2011), Data Mining, section 2.4, range normalisation.
 
@@ -51,7 +51,6 @@ class RangeScaling(keras.layers.Layer):
         # float32 under every dtype policy: bfloat16 keeps 8 bits of a raw value.
         kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
-
         self.columns: tuple[str, ...] | None = None
 
     def build(self, input_shape):
@@ -67,85 +66,116 @@ class RangeScaling(keras.layers.Layer):
         self.mean, self.range = np.array(store["mean"]), np.array(store["range"])
 
     def adapt(self, data: Any) -> None:
-        """Measures mean and range of each column; a second call starts anew.
-
-        A stream is passed over once.
+        """Measures mean and range of each column, in one pass; a second call starts anew.
 
         Args:
             data: Array or table of shape (rows, ..., columns), or an iterable of such batches, for
-                example a `tf.data.Dataset`, of which targets are left out. The names of a table's
-                columns become those of a model that is made with this scaler.
+                example a `tf.data.Dataset`, whose targets are left out. The columns of a table give
+                a model that is made with this scaler its names.
 
         Raises:
-            ValueError: There are no rows; cells are NaN or infinite; the range of a column
+            ValueError: There are no rows, cells are NaN or infinite, or the range of a column
                 overflows float32.
             TypeError: Cells that are not real numbers.
 
         Warns:
-            UserWarning: A column is constant, or its values lie too close for float32.
+            UserWarning: A column is constant, or has values that float32 cannot tell apart.
         """
-        count, total, low, high, narrow = 0, 0.0, np.inf, -np.inf, False
-        columns = None
+        count, total, low, high, columns = 0, 0.0, np.inf, -np.inf, None
         for where, batch in _batches(data):
-            if (names := names_of(batch)) is not None:
-                known = self.columns if set(self.columns or ()) == set(names) else None
-                columns = columns or known or tuple(names)
-            if getattr(batch, "shape", [1])[:1] in ((0,), [0]):
-                continue
+            if (names := names_of(batch)) is not None and columns is None:
+                same = set(names) == set(self.columns or ())
+                columns = self.columns if same else tuple(names)
             rows, _ = bounded_rows(batch, columns=columns, where=where, wide=True)
             rows = rows.reshape(-1, rows.shape[-1])
             count += len(rows)
             total = total + rows.sum(axis=0, dtype="float64")
             low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
-            narrow = narrow or rows.dtype == "float32"
         if not count:
             raise ValueError("data must have at least one row. Received: 0 rows")
         width = _width(low, high, columns)
-        self.columns = columns
         if not self.built:
             self.build((None, len(width)))
         self.mean, self.range = total / count, np.where(width == 0, 1, width)
-        self._warn(width, narrow)
-
-    def _warn(self, width, narrow):
+        self.columns = columns
         if not width.all():
-            warnings.warn(constant_columns(width == 0, self.columns), UserWarning, stacklevel=3)
-        # Fewer than 4096 steps from the lowest to the highest value.
-        close = np.flatnonzero((width > 0) & (np.abs(self.mean) > 4096 * self.range))
-        if len(close):
-            named = ", ".join(column([i], self.columns) for i in close[:5])
-            lost = "are lost in the float32 rows that it was adapted to" if narrow else (
-                "are kept for rows in float64, and lost in float32, which exported models take"
-            )
-            warnings.warn(
-                f"float32 holds {FLOAT32_STEPS(self, close[0]):.3g} values from the lowest to the "
-                f"highest of {named}: the other digits {lost}; subtract an offset from the column",
-                UserWarning,
-                stacklevel=3,
-            )
+            warnings.warn(constant_columns(width == 0, columns), UserWarning, stacklevel=2)
+        if (close := (width > 0) & (np.abs(self.mean) > TOO_WIDE * width)).any():
+            warnings.warn(_close_columns(close, columns), UserWarning, stacklevel=2)
 
     def call(self, inputs):
-        dtype = "float64" if _is_in_float64(self, inputs) else "float32"
+        dtype = _dtype_for(self, inputs)
         mean, width = self.mean.astype(dtype), self.range.astype(dtype)
         return ops.cast((ops.cast(inputs, dtype) - mean) / width, "float32")
 
     def inverse(self, outputs: Any) -> Any:
         """Takes scaled values back to the units that `adapt` saw."""
-        width, mean = self.range.astype("float32"), self.mean.astype("float32")
+        mean, width = self.mean.astype("float32"), self.range.astype("float32")
         return ops.cast(outputs, "float32") * width + mean
 
 
-def constant_columns(is_constant: np.ndarray) -> str:
+def _batches(data) -> Iterator[tuple[str, Any]]:
+    """What each batch is called, and its rows; those without any are left out."""
+    batched = isinstance(data, list | tuple) and data and len(getattr(data[0], "shape", ())) > 1
+    stream = (
+        hasattr(data, "__iter__") and not isinstance(data, list | tuple) and not _has_shape(data)
+    )
+    table = names_of(data) is not None or hasattr(data, "keys")
+    if table or not (batched or stream or not is_array(data)):
+        batches: Iterable[tuple[str, Any]] = [("data", data)]
+    else:
+        # A dataset may have targets and weights, which a loader gives in a list.
+        firsts = (
+            batch[0]
+            if isinstance(batch, tuple) or (isinstance(batch, list) and _has_shape(batch[0]))
+            else batch
+            for batch in data
+        )
+        batches = ((f"batch {number} of data", batch) for number, batch in enumerate(firsts))
+    return (pair for pair in batches if not _has_shape(pair[1]) or pair[1].shape[0])
+
+
+def _has_shape(x):
+    return len(getattr(x, "shape", ())) > 0
+
+
+def _width(low, high, columns):
+    """The range of each column, 0 where it is constant for float32."""
+    width = np.subtract(high, low, dtype="float64")
+    if (too_wide := width > FLOAT32_MAX).any():
+        index = np.flatnonzero(too_wide)[:1]
+        raise ValueError(
+            "data must have ranges that float32 can hold. Received: values from "
+            f"{low[index[0]]:.4g} to {high[index[0]]:.4g} in {column(index, columns)}. "
+            "Try dividing it first"
+        )
+    # Below the smallest normal number: a device takes such values for 0.
+    return np.where(width < np.finfo("float32").tiny, 0, width)
+
+
+def _close_columns(is_close, names):
+    columns = np.flatnonzero(is_close)
+    named = ", ".join(column([i], names) for i in columns[:5]) + ", ..." * (len(columns) > 5)
+    return (
+        f"float32 holds fewer than 256 values from the lowest to the highest of {named}: rows of "
+        "float64 in memory are scaled before they are rounded, but a model that is exported takes "
+        "float32; subtract an offset from these columns for it"
+    )
+
+
+def constant_columns(is_constant: np.ndarray, names: Sequence[str] | None = None) -> str:
     """The warning about columns that never change.
 
     Args:
         is_constant: Boolean array, one value a column.
+        names: Names of the columns, or None.
 
     Returns:
-        One sentence that counts them and names the first few by position.
+        One sentence that counts them and names the first few.
     """
     columns = np.flatnonzero(is_constant)
-    named = ", ".join(map(str, columns[:5])) + (", ..." if len(columns) > 5 else "")
+    shown = [str(i) if names is None else f"{i} '{names[i]}'" for i in columns[:5]]
+    named = ", ".join(shown) + (", ..." if len(columns) > 5 else "")
     return f"{len(columns)} of {len(is_constant)} columns are constant and scaled to 0: {named}"
 
 
@@ -159,26 +189,79 @@ def _divisor(scaler):
     return ops.where(_is_constant(scaler), 1.0, ops.sqrt(scaler.variance))
 
 
+def wide_columns(scaler: keras.layers.Layer | None) -> np.ndarray:
+    """The columns whose values are so many times their range that they have to come in float64.
+
+    Args:
+        scaler: As in `scale`.
+
+    Returns:
+        Boolean array that goes with the shape of a row, or a single False.
+    """
+    if isinstance(scaler, RangeScaling) and scaler.built:
+        offset = scaler.mean / scaler.range
+    elif isinstance(scaler, keras.layers.Normalization) and scaler.mean is not None:
+        offset = ops.convert_to_numpy(scaler.mean / _divisor(scaler))
+    elif isinstance(scaler, keras.layers.Rescaling):
+        offset = np.asarray(scaler.offset, "float64")
+    else:
+        return np.array(False)
+    return np.abs(offset) > WIDE
+
+
+def has_float64() -> bool:
+    """Whether tensors of the backend can be float64: on JAX, where it is enabled."""
+    return keras.backend.standardize_dtype(ops.convert_to_tensor(np.zeros(1)).dtype) == "float64"
+
+
+def _dtype_for(scaler, x):
+    """The type to scale in."""
+    wide = keras.backend.standardize_dtype(x.dtype) in WIDE_TYPES and wide_columns(scaler).any()
+    return "float64" if wide and has_float64() else "float32"
+
+
+def scaler_state(scaler: keras.layers.Layer | None) -> list[np.ndarray]:
+    """The numbers that a scaler works with, by which a change of them is noticed.
+
+    Args:
+        scaler: As in `scale`.
+
+    Returns:
+        Arrays.
+    """
+    if scaler is None:
+        return []
+    state: dict[str, Any] = {}
+    scaler.save_own_variables(state)
+    names = [name for name in ("mean", "variance", "scale", "offset") if hasattr(scaler, name)]
+    parts = [*state.values(), *(getattr(scaler, name) for name in names)]
+    return [np.asarray(ops.convert_to_numpy(part)) for part in parts if part is not None]
+
+
 def scale(scaler: keras.layers.Layer | None, x: Any) -> Any:
     """Scales raw rows.
 
     Args:
         scaler: A `RangeScaling`, `keras.layers.Normalization`, `keras.layers.Rescaling`, or None
             for the identity; any layer with an `inverse` method serves.
-        x: Rows in the user's units, any numeric dtype, shape (batch, ...).
+        x: Rows in the user's units, any numeric dtype, shape (batch, ...). float64 is scaled in
+            float64 where there are `wide_columns`.
 
     Returns:
         The scaled rows, float32, same shape. A column that was constant when a `Normalization`
         was adapted is divided by 1.
     """
-    x = ops.cast(x, "float32")
     if scaler is None:
-        return x
+        return ops.cast(x, "float32")
+    x = ops.convert_to_tensor(x)
+    dtype = _dtype_for(scaler, x)
+    x = ops.cast(x, dtype)
     # Keras's own two are written out: they would compute in the dtype policy's half precision.
     if isinstance(scaler, keras.layers.Normalization):
-        return (x - scaler.mean) / _divisor(scaler)
+        mean, divisor = ops.cast(scaler.mean, dtype), ops.cast(_divisor(scaler), dtype)
+        return ops.cast((x - mean) / divisor, "float32")
     if isinstance(scaler, keras.layers.Rescaling):
-        return x * scaler.scale + scaler.offset
+        return ops.cast(x * scaler.scale + scaler.offset, "float32")
     return scaler(x)
 
 
@@ -211,7 +294,8 @@ def check_scaler(scaler: keras.layers.Layer | None, row_shape: Sequence[int]) ->
 
     Raises:
         TypeError: It has no known inverse.
-        ValueError: It was not adapted, is an inverse itself, or works in half precision.
+        ValueError: It was not adapted, or to rows that are not finite; it is an inverse itself, or
+            works in half precision.
 
     Warns:
         UserWarning: A `Normalization` was adapted to constant columns.
@@ -238,6 +322,15 @@ def check_scaler(scaler: keras.layers.Layer | None, row_shape: Sequence[int]) ->
                 f"scaler must work in float32. Received: dtype={scaler.compute_dtype}. "
                 "Try Normalization(dtype='float32')"
             )
+        for name in ("mean", "variance"):
+            numbers = ops.convert_to_numpy(getattr(scaler, name))
+            if not (finite := np.isfinite(numbers)).all():
+                index = np.argwhere(~finite)[0]
+                raise ValueError(
+                    "scaler must be adapted to finite rows whose variance float32 can hold. "
+                    f"Received: {name} {numbers[tuple(index)]} in {column(index[-1:])}. "
+                    "Try looking for NaN and very large values in it"
+                )
         is_constant = ops.convert_to_numpy(_is_constant(scaler)).ravel()
         if is_constant.any():
             warnings.warn(constant_columns(is_constant), UserWarning, stacklevel=4)

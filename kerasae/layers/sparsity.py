@@ -102,6 +102,11 @@ class KLSparsityRegularizer(PassThrough):
         self.beta = add_beta(self, beta)
         self.built = True
 
+    @property
+    def stops_identity(self) -> bool:
+        """Whether the penalty has any weight."""
+        return float(ops.convert_to_numpy(self.beta)) > 0
+
     def call(self, inputs):
         self.add_loss(self.beta * ops.sum(self.divergence(inputs)))
         return inputs

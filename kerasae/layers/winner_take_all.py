@@ -5,7 +5,7 @@ from typing import Any, Unpack
 import keras
 from keras import ops
 
-from kerasae.layers.base import LayerOptions, PassThrough
+from kerasae.layers.base import LayerOptions, PassThrough, batch_variable
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -49,6 +49,11 @@ class KSparse(PassThrough):
         self.alpha = alpha
         self.built = True
 
+    @property
+    def stops_identity(self) -> bool:
+        """Whether any coding loses."""
+        return self.k < self.input.shape[-1]
+
     def call(self, inputs, training=False):
         kept = min(inputs.shape[-1], self.k if training else round(self.alpha * self.k))
         threshold = ops.stop_gradient(ops.top_k(inputs, kept)[0][..., -1:])
@@ -66,10 +71,13 @@ class _Competition(PassThrough):
         self.winners = winners
 
     def build(self, input_shape):
-        settings = {"dtype": "float32", "trainable": False, "aggregation": "mean"}
-        settings["initializer"] = "zeros"
-        self.total = self.add_weight((input_shape[-1],), name="total", **settings)
-        self.seen = self.add_weight((), name="seen", **settings)
+        self.total = batch_variable(self, "total", (input_shape[-1],))
+        self.seen = batch_variable(self, "seen")
+
+    @property
+    def stops_identity(self) -> bool:
+        """Whether any row loses."""
+        return self.winners < 1
 
     @property
     def threshold(self) -> Any:
@@ -119,7 +127,7 @@ class WinnerTakeAll(_Competition):
 
     In training $\theta_j$ is the activation that a share `winners` of the rows of the batch reach
     in unit j; ties with it are kept too, and gradients reach the kept activations only. At
-    inference it is the moving average of the batches', so that each row answers alone. It stands
+    inference it is the moving average of the batches', so that each row is treated alone. It stands
     at the start of a decoder: the codings before it are the paper's features, which are not
     thresholded, and what the decoder gets is as sparse at inference as in training.
 
@@ -172,6 +180,11 @@ class SpatialWinnerTakeAll(_Competition):
         >>> int(np.count_nonzero(SpatialWinnerTakeAll(1.0)(maps)))
         2
     """
+
+    @property
+    def stops_identity(self) -> bool:
+        """Whether any place or row loses."""
+        return self.winners < 1 or self.input.shape[1] * self.input.shape[2] > 1
 
     def call(self, inputs, training=False):
         highest = ops.stop_gradient(ops.max(inputs, axis=(1, 2), keepdims=True))

@@ -12,7 +12,7 @@ from kerasae.layers.gaussian_codings import GaussianCodings, gaussian_kl
 from kerasae.layers.scaling import scale
 from kerasae.models import Autoencoder
 from kerasae.models.losses import Likelihood
-from kerasae.validation import check_count
+from kerasae.validation import bounded_rows, check_count, names_of
 
 
 def interpolate(model: Autoencoder, start: Any, end: Any, steps: int = 8) -> np.ndarray:
@@ -44,9 +44,16 @@ def interpolate(model: Autoencoder, start: Any, end: Any, steps: int = 8) -> np.
     check_count("steps", steps)
     if steps < 2:
         raise ValueError(f"steps must be at least 2. Received: steps={steps}")
-    first, last = model.encode(np.stack([np.asarray(start), np.asarray(end)]))
+    first, last = (model.encode(_one_row(row))[0] for row in (start, end))
     shares = np.linspace(0, 1, int(steps), dtype="float32").reshape(-1, *(1,) * first.ndim)
     return model.decode((1 - shares) * first + shares * last)
+
+
+def _one_row(row):
+    """One row as rows: a Series is matched by name, as the table is that it comes from."""
+    if hasattr(row, "iloc") and getattr(row, "ndim", 0) == 1:
+        return row.to_frame().T
+    return row if names_of(row) is not None else np.ma.asarray(row)[None]
 
 
 def evidence_lower_bound(
@@ -203,7 +210,12 @@ def parzen_log_likelihood(
     if not 0 < stddev < math.inf:
         raise ValueError(f"stddev must be finite and above 0. Received: stddev={stddev}")
     check_count("batch_size", batch_size)
-    samples, x = (np.asarray(rows, "float64").reshape(len(rows), -1) for rows in (samples, x))
+    columns = names_of(samples)
+    samples, x = (
+        bounded_rows(rows, columns=columns, where=where, wide=True)[0].astype("float64")
+        for rows, where in ((samples, "samples"), (x, "x"))
+    )
+    samples, x = (rows.reshape(len(rows), -1) for rows in (samples, x))
     if samples.shape[1] != x.shape[1]:
         raise ValueError(
             "samples and x must have rows of the same size. "

@@ -91,7 +91,7 @@ def pretrain(
         )
     if not is_array(x):
         raise TypeError(f"x must be an array of rows in memory. Received: a {type(x).__name__}")
-    rows = model._checked_rows(x, "x")
+    rows = model._checked_rows(x, "x", trains=True)
     features = model._streams.run("scaled", lambda x: scale(model.scaler, x), rows)
     trained = []
     for i, (there, back) in enumerate(pairs):

@@ -9,7 +9,7 @@ import numpy as np
 
 from kerasae.layers.scaling import scale, unscale
 from kerasae.models import Autoencoder
-from kerasae.validation import check_count, is_array, unknown
+from kerasae.validation import check_count, is_array, names_of, unknown
 
 
 class RobustDecomposition(NamedTuple):
@@ -162,7 +162,12 @@ def robust_decomposition(
     _check(penalty, norm, rounds, tolerance)
     if not is_array(x):
         raise TypeError(f"x must be an array of rows in memory. Received: a {type(x).__name__}")
-    x = model._checked_rows(x, "x").astype("float32")
+    names = names_of(x)
+    x = model._checked_rows(x, "x", trains=True)
+    model._check_float32(x)
+    x = x.astype("float32")
+    if names is not None and model.columns is None:
+        model.columns = tuple(names)  # as `fit` would; validation rows may come in another order
     scaled = _over_rows(model, "scaled", scale, x)
     size = max(float(np.linalg.norm(scaled)), 1e-12)
     lines = 1 if isinstance(verbose, str) else verbose

@@ -10,10 +10,12 @@ from keras import ops
 from kerasae.anomaly.calibration import AnomalyCalibration, row_mean
 from kerasae.layers.base import autoencoder_layers
 from kerasae.layers.priors import Prior
-from kerasae.layers.scaling import check_scaler, scale, unscale
+from kerasae.layers.scaling import check_scaler, scale, scaler_state, unscale
+from kerasae.models.checks import Limits, fingerprint
+from kerasae.models.losses import needs_unit_interval
 from kerasae.models.programs import outputs_are_scaled
 from kerasae.models.row_model import RowModel
-from kerasae.validation import as_rows, check_count, extremes, is_array
+from kerasae.validation import as_rows, check_count
 
 
 class ModelOptions(TypedDict, total=False):
@@ -83,6 +85,7 @@ class Autoencoder(RowModel):
         self.encoder = encoder
         self.decoder = decoder
         self.scaler = scaler
+        columns = getattr(scaler, "columns", None) if columns is None else columns
         self.columns = None if columns is None else tuple(map(str, columns))
         self._default_loss = loss
         for layer in autoencoder_layers(encoder, decoder):
@@ -125,6 +128,11 @@ class Autoencoder(RowModel):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss on the scaled values, against the clean input where `y` is None."""
+        if y is not None and None not in (shape := tuple(y.shape[1:])) and shape != self.row_shape:
+            raise ValueError(
+                f"y must be rows of shape {self.row_shape}, which the model is trained to give. "
+                f"Received: targets of shape {shape}. Try leaving labels out of the batches"
+            )
         if training:
             # Here and not in the layers' call: on JAX a metric can only be updated here.
             for layer in autoencoder_layers(self.encoder, self.decoder):
@@ -141,21 +149,26 @@ class Autoencoder(RowModel):
         target = scale(self.scaler, x if y is None else y)
         return target, y_pred if outputs_are_scaled() else scale(self.scaler, y_pred)
 
-    def _checked_rows(self, x: Any, where: str) -> Any:
-        rows = super()._checked_rows(x, where)
-        loss = str(getattr(self.loss, "name", self.loss)) if self.compiled else ""
-        if is_array(x) and "crossentropy" in loss:
-            low, high = ops.convert_to_numpy(scale(self.scaler, extremes(rows)))
-            if low.min() < 0 or high.max() > 1:
-                raise ValueError(
-                    f"{where} must be scaled to [0, 1] for the loss {loss}. Received: scaled "
-                    f"values from {low.min():.4g} to {high.max():.4g}. "
-                    "Try a Rescaling scaler, or mse"
-                )
-        return rows
+    def _scaled_limits(self) -> Limits:
+        loss = self.loss if self.compiled else None
+        if needs_unit_interval(loss):
+            name = getattr(loss, "name", None) or getattr(loss, "__name__", loss)
+            return 0.0, 1.0, f"scaled to [0, 1] for the loss {name}"
+        return super()._scaled_limits()
 
     def _checked_targets(self, y: Any, rows: Any, where: str) -> Any:
-        return self._checked_rows(y, where)
+        if y is None:
+            return None
+        targets = self._checked_rows(y, where)
+        if len(targets) != len(rows):
+            raise ValueError(
+                f"{where} must have one row for each row of x. "
+                f"Received: {len(targets)} for {len(rows)} rows"
+            )
+        return targets
+
+    def _target_check(self, where: str) -> Any:
+        return self._row_check(where)
 
     # Use -----------------------------------------------------------------------------------------
 
@@ -166,14 +179,18 @@ class Autoencoder(RowModel):
         The methods below stream them over batches, and an export serves them under these names.
         Each treats its rows one by one, without randomness.
         """
-        endpoints = {
+        endpoints = {**self._uncalibrated_endpoints}
+        if self._is_calibrated():
+            endpoints["anomaly_score"] = lambda x: self.anomaly(self._errors(x), self._codings(x))
+        return endpoints
+
+    @property
+    def _uncalibrated_endpoints(self):
+        return {
             "encode": lambda x: {"codings": self._codings(x)},
             "reconstruct": lambda x: {"reconstruction": self(x)},
             "reconstruction_error": lambda x: {"reconstruction_error": row_mean(self._errors(x))},
         }
-        if self.anomaly.fitted:
-            endpoints["anomaly_score"] = lambda x: self.anomaly(self._errors(x), self._codings(x))
-        return endpoints
 
     def _errors(self, x):
         return ops.square(ops.subtract(*self._scaled_pair(x, None, self(x))))
@@ -294,16 +311,33 @@ class Autoencoder(RowModel):
     def _endpoint(self, name, x, batch_size, verbose):
         rows = self._checked_rows(x, "x")
         options = {"batch_size": batch_size, "verbose": verbose}
-        (output,) = self._streams.run(name, self._endpoints[name], rows, **options).values()
+        function = self._uncalibrated_endpoints[name]
+        (output,) = self._streams.run(name, function, rows, **options).values()
         return output
 
     def _use_calibration(self, calibration: AnomalyCalibration | None = None) -> None:
         """Takes over what an `AnomalyCalibration` knows of normal rows; None forgets it."""
-        state: dict[str, np.ndarray] = {}
-        if calibration is not None:
+        if calibration is None:
+            self.anomaly.clear()
+        else:
+            state: dict[str, Any] = {}
             calibration.save_own_variables(state)
-        self.anomaly.load_own_variables(state)
+            self.anomaly.load_own_variables({**state, "model_state": self._state()})
         self._streams.forget("anomaly_score")
+
+    def _is_calibrated(self) -> bool:
+        """Whether there is a calibration; one of other weights or another scaler is cleared."""
+        if not self.anomaly.fitted:
+            return False
+        state = self._state()
+        if self.anomaly.model_state not in (None, state):
+            self._use_calibration()
+            return False
+        self.anomaly.model_state = state  # of files of former versions, which have none
+        return True
+
+    def _state(self):
+        return fingerprint([*self.weights, *scaler_state(self.scaler)])
 
     def get_config(self) -> dict[str, Any]:
         """The three parts, the column names and the loss."""

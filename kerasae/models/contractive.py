@@ -10,6 +10,13 @@ from kerasae.layers.scaling import scale
 from kerasae.models.autoencoder import Autoencoder, ModelOptions
 
 
+class _Mean(keras.losses.Loss):
+    """Keras's own reduction: the mean over the batch, of which each device has its part."""
+
+    def call(self, y_true, y_pred):
+        return y_pred
+
+
 @keras.saving.register_keras_serializable("kerasae")
 class ContractiveAutoencoder(Autoencoder):
     """An `Autoencoder` whose loss contains the squared norm of the encoder's Jacobian.
@@ -59,7 +66,8 @@ class ContractiveAutoencoder(Autoencoder):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss of `Autoencoder` and the penalty, on the clean rows."""
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
-        return loss + self.contraction.weighted_norm(self.encoder.layers, scale(self.scaler, x))
+        norms = self.contraction.norms(self.encoder.layers, scale(self.scaler, x))
+        return loss + self.contraction.beta * _Mean("contraction", dtype="float32")(norms, norms)
 
     def get_config(self) -> dict[str, Any]:
         """The parts, the weight of the penalty and its seed."""

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasae.models.streams import is_checked, plain_errors
 from kerasae.validation import check_count, is_array
 
 
@@ -24,9 +25,14 @@ class Streams:
         self._compiled: dict[str, RowFunction] = {}
 
     def forget(self, *names: str) -> None:
-        """Drops compiled functions whose constants have changed, all of them without a name."""
-        for name in names or tuple(self._compiled):
-            self._compiled.pop(name, None)
+        """Drops compiled functions whose constants have changed, all of them without a name.
+
+        Args:
+            *names: The first word of the name of each function.
+        """
+        for name in tuple(self._compiled):
+            if not names or name.split(" ")[0] in names:
+                self._compiled.pop(name, None)
 
     def run(
         self,
@@ -69,9 +75,21 @@ class Streams:
         try:
             if is_array(x):
                 return compiled.over_rows(np.asarray(x), int(batch_size), verbose)
-            return compiled.predict(x, verbose=verbose)
+            with plain_errors():
+                outputs = compiled.predict(x, verbose=verbose)
+            if not is_checked(x):
+                keras.tree.map_structure(_check_outputs, outputs)
+            return outputs
         finally:
             logger.removeFilter(_not_of_retracing)
+
+
+def _check_outputs(outputs):
+    if outputs.dtype.kind == "f" and np.isnan(outputs).any():
+        row = np.argwhere(np.isnan(outputs))[0][0]
+        raise ValueError(
+            f"x must hold finite numbers. Received: a row whose output is NaN, the first row {row}"
+        )
 
 
 def _not_of_retracing(record):
@@ -82,7 +100,7 @@ class RowFunction(keras.Model):
     """A function as a model of its own, so that `predict` compiles it on any backend."""
 
     def __init__(self, model: Any, function: Callable[..., Any], seed: int | None = None) -> None:
-        super().__init__(dtype="float32")
+        super().__init__(dtype="float32", autocast=False)
         self.model = model
         self.function = function
         self.seed_generator: Any = None if seed is None else keras.random.SeedGenerator(seed)

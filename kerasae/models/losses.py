@@ -1,5 +1,6 @@
 """Likelihoods as losses, in nats a row."""
 
+import functools
 import math
 from typing import Any
 
@@ -10,8 +11,11 @@ from keras import ops
 class Likelihood(keras.losses.Loss):
     """Negative log-likelihood, summed over the features and averaged over the rows.
 
-    A subclass has `terms`, the term of each feature.
+    A subclass has `terms`, the term of each feature, and `needs_unit_interval`, whether they are
+    those of values in [0, 1].
     """
+
+    needs_unit_interval = False
 
     def __init__(self, name: str) -> None:
         super().__init__(name=name, reduction="sum_over_batch_size")
@@ -44,12 +48,14 @@ class BernoulliLikelihood(Likelihood):
         1.386
     """
 
+    needs_unit_interval = True
+
     def __init__(self, name: str = "bernoulli_crossentropy") -> None:
         super().__init__(name)
 
     def terms(self, y_true: Any, y_pred: Any) -> Any:
         """The term of each feature, the shape of the inputs."""
-        # A clip to the margin would have no gradient where the answer is certain and wrong; this
+        # A clip to the margin would have no gradient where the output is certain and wrong; this
         # one only undoes the rounding of a value that went through the scaler and back.
         p = 1e-7 + (1 - 2e-7) * ops.clip(y_pred, 0, 1)
         return -(y_true * ops.log(p) + (1 - y_true) * ops.log1p(-p))
@@ -97,3 +103,41 @@ class GaussianLikelihood(Likelihood):
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {"name": self.name, "stddev": self.stddev}
+
+
+# Losses of Keras whose targets are probabilities, by the functions behind all their names.
+_OF_PROBABILITIES = (
+    keras.losses.binary_crossentropy,
+    keras.losses.binary_focal_crossentropy,
+    keras.losses.categorical_crossentropy,
+    keras.losses.categorical_focal_crossentropy,
+    keras.losses.kl_divergence,
+)
+
+
+def needs_unit_interval(loss: Any) -> bool:
+    """Whether a loss is one of values in [0, 1]: outside it has no minimum where they agree.
+
+    Args:
+        loss: What `compile` takes: a name such as "bce", a function, an object, several, or None.
+
+    Returns:
+        Whether it is a cross-entropy of Keras, under any of its names, or a Bernoulli likelihood.
+
+    Example:
+        >>> needs_unit_interval("bce"), needs_unit_interval("mse")
+        (True, False)
+    """
+    if isinstance(loss, dict | list | tuple):
+        return any(map(needs_unit_interval, loss.values() if isinstance(loss, dict) else loss))
+    if isinstance(loss, str):
+        try:
+            loss = keras.losses.get(loss)
+        except ValueError:
+            return False  # `compile` refuses it
+    if isinstance(loss, Likelihood):
+        return loss.needs_unit_interval
+    while isinstance(loss, functools.partial):
+        loss = loss.func
+    function = getattr(loss, "fn", loss)
+    return function in _OF_PROBABILITIES

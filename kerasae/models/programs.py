@@ -349,3 +349,32 @@ def runs_programs(model: keras.Model) -> bool:
     # Without a strategy of the model's own, its strategy is the one in force.
     alone = model.distribute_strategy is tf.distribute.get_strategy()
     return alone and not tf.distribute.has_strategy()
+
+
+def checked_in_pipeline(
+    tensor: Any, row_shape: tuple[int, ...] | None, limits: tuple[Any, Any], message: str
+) -> Any:
+    """A tensor within a `tf.data` pipeline, whose values are looked at before they are used.
+
+    Args:
+        tensor: Symbolic tensor of a batch.
+        row_shape: Shape of its rows, or None for any; flat images get theirs.
+        limits: The lowest and the highest value, numbers or arrays of that shape.
+        message: What the error says where a value lies outside, or is NaN.
+
+    Returns:
+        The tensor, its shape known.
+    """
+    import tensorflow as tf
+
+    if row_shape is not None:
+        if tensor.shape.rank not in (None, len(row_shape) + 1):
+            tensor = tf.reshape(tensor, (-1, *row_shape))
+        tensor = tf.ensure_shape(tensor, (None, *row_shape))
+    if tensor.dtype == tf.bool:
+        return tensor
+    values = tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
+    low, high = (tf.constant(np.asarray(limit), values.dtype) for limit in limits)
+    inside = tf.reduce_all((values >= low) & (values <= high))
+    with tf.control_dependencies([tf.debugging.Assert(inside, [message])]):
+        return tf.identity(tensor)

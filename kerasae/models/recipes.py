@@ -78,6 +78,7 @@ def default_units(family: str, input_shape: Sequence[int]) -> tuple[int, ...]:
     if family == "winner-take-all":
         return (16, 32)
     halvings = [n for n in (1, 2) if all(size % 2**n == 0 for size in input_shape[:2])]
+    halvings = halvings or [1]  # the stack says which sizes its strides divide
     return (*(16, 32)[: len(halvings)], max(1, columns // 4))
 
 
@@ -216,5 +217,6 @@ def make_scaler(
 
 def optimizer_of(autoencoder: Autoencoder, learning_rate: float) -> keras.optimizers.Optimizer:
     """The optimizer that a builder chose, anew and with another learning rate."""
-    chosen = autoencoder.optimizer
+    chosen: Any = autoencoder.optimizer
+    chosen = getattr(chosen, "inner_optimizer", chosen)  # `compile` wraps it where it has to
     return type(chosen).from_config({**chosen.get_config(), "learning_rate": learning_rate})

@@ -2,26 +2,20 @@
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypedDict
 
 import keras
 import numpy as np
 from keras import ops
 
-from kerasae.layers.base import autoencoder_layers
-from kerasae.layers.scaling import scale
+from kerasae.layers.base import autoencoder_layers, walk
+from kerasae.models.checks import CheckedModel
 from kerasae.models.inference import Streams
 from kerasae.models.programs import Programs, runs_programs
+from kerasae.models.streams import FiniteLoss, is_checked, plain_errors
 from kerasae.models.training import Logs, Rows, evaluate_rows, fit_rows
-from kerasae.validation import (
-    FLOAT32_MAX,
-    bounded_rows,
-    check_count,
-    extremes,
-    is_array,
-    overflow,
-)
+from kerasae.validation import check_count, is_array
 
 # What Keras's own `fit` and `evaluate` are needed for.
 ONLY_KERAS = ("class_weight", "steps_per_epoch", "validation_steps", "steps")
@@ -38,7 +32,7 @@ class CompileOptions(TypedDict, total=False):
     auto_scale_loss: bool
 
 
-class RowModel(keras.Model):
+class RowModel(CheckedModel):
     """Keras's `compile`, `fit`, `evaluate` and `predict` for rows that are checked first.
 
     Keras trains on NaN, infinite and empty data and takes `batch_size=0` in silence. Rows in memory
@@ -50,14 +44,10 @@ class RowModel(keras.Model):
         **kwargs: Name and other arguments of `keras.Model`.
     """
 
-    row_shape: tuple[int, ...]
-    scaler: keras.layers.Layer | None
-    columns: tuple[str, ...] | None
     _default_loss: Any = None
 
     def __init__(self, **kwargs: Any) -> None:
-        # float32 under every dtype policy; the layers inside follow the policy themselves.
-        super().__init__(**{**kwargs, "dtype": "float32"})
+        super().__init__(**kwargs)
         self._programs = Programs(self)
         self._streams = Streams(self)
         self._order_generator = keras.random.SeedGenerator()
@@ -92,7 +82,8 @@ class RowModel(keras.Model):
                 many as take half a second, and 1 where a callback is called for every batch.
             jit_compile: Whether XLA compiles the steps; by default, on TensorFlow and a processor,
                 where `fit` takes many steps and no layer is slow in it.
-            auto_scale_loss: As in `keras.Model.compile`.
+            auto_scale_loss: As in `keras.Model.compile`: whether the loss is scaled where a layer
+                computes in float16, so that small gradients do not vanish.
 
         Raises:
             ValueError: The learning rate is not a positive number; a schedule's may be 0.
@@ -104,6 +95,10 @@ class RowModel(keras.Model):
                 "learning_rate must be a positive, finite number. "
                 f"Received: learning_rate={rate}. Try 0.001"
             )
+        scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        # Keras looks at the policy of the model, which is float32.
+        if auto_scale_loss and not scaled and any(_in_float16(layer) for layer in walk(self)):
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
         super().compile(
             optimizer,
             self._default_loss if loss is None else loss,
@@ -135,10 +130,25 @@ class RowModel(keras.Model):
 
     # What was compiled has constants in it: the scaler's, and which weights are trained.
 
+    def set_weights(self, weights: list[Any]) -> None:
+        """Keras's `set_weights`, which clears a calibration and brings the scaler up to date.
+
+        Args:
+            weights: Arrays, as `get_weights` returns them.
+        """
+        super().set_weights(weights)
+        # A `Normalization` works with tensors that were made of its weights.
+        finalize = getattr(self.scaler, "finalize_state", None)
+        if finalize is not None:
+            finalize()
+        self._use_calibration()
+        self._follow_scaler()
+
     def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
         """Keras's `load_weights`, after which functions are compiled with the loaded scaler."""
         super().load_weights(filepath, skip_mismatch, **kwargs)
-        self._forget_functions()
+        self._streams.forget()  # a calibration may have come, too
+        self._follow_scaler()
 
     def quantize(self, mode: Any = None, **kwargs: Any) -> Any:
         """Keras's `quantize`, after which functions are compiled with the new layers."""
@@ -152,10 +162,10 @@ class RowModel(keras.Model):
             self._programs.forget()
         return super().make_train_function(force)
 
-    def _forget_functions(self):
+    def _forget_functions(self) -> None:
+        super()._forget_functions()
         self._streams.forget()
         self._programs.forget()
-        self.train_function = self.test_function = self.predict_function = None
 
     # Training ------------------------------------------------------------------------------------
 
@@ -215,7 +225,11 @@ class RowModel(keras.Model):
         # What normal rows scored under the weights of before says nothing from here on.
         self._use_calibration()
         if not self._in_programs(given):
-            return super().fit(**given)
+            self._check_float32(given["x"], given["y"])
+            if not is_checked(given["x"]):
+                given["callbacks"] = _with_finite_loss(callbacks)
+            with plain_errors():
+                return super().fit(**given)
         size = given["batch_size"] or 32
         parts, validation = _split(given)
         rows = Rows(*parts, batch_size=size, shuffle=shuffle)
@@ -260,14 +274,17 @@ class RowModel(keras.Model):
             What layers report of training is in neither.
         """
         given = {n: v for n, v in locals().items() if n not in ("self", "__class__", "kwargs")}
-        given = self._checked_arguments(given)
+        if not kwargs:  # those of Keras's own `fit` were checked by it
+            given = self._checked_arguments(given)
         if self._in_programs(given) and not kwargs:
             parts = given["x"], given["y"], given["sample_weight"]
             rows = Rows(*parts, batch_size=given["batch_size"] or 32)
             verbose = 1 if verbose == "auto" else verbose
             logs = evaluate_rows(self, rows, verbose=verbose, callbacks=callbacks)
         else:
-            logs = super().evaluate(**{**given, **kwargs, "return_dict": True})
+            self._check_float32(given["x"], given["y"])
+            with plain_errors():
+                logs = super().evaluate(**{**given, **kwargs, "return_dict": True})
         logs = self._of_evaluation(logs)
         return logs if return_dict else self._as_list(logs)
 
@@ -299,8 +316,10 @@ class RowModel(keras.Model):
                 "predict", self.__call__, rows, batch_size=batch_size or 256, verbose=verbose
             )
         self._check_weights()
+        self._check_float32(rows)
         size = None if batch_size is None else int(batch_size)
-        return super().predict(rows, size, verbose, steps, callbacks)
+        with plain_errors():
+            return super().predict(rows, size, verbose, steps, callbacks)
 
     def _in_programs(self, given):
         """Whether the loop of our own takes these arguments; Keras's takes all others."""
@@ -333,8 +352,9 @@ class RowModel(keras.Model):
             run = lambda callbacks: evaluate_rows(self, rows, verbose=0, callbacks=callbacks)  # noqa: E731
         else:
             options = {"batch_size": batch_size} if is_array(names["x"]) else {}
+            self._check_float32(names["x"], names["y"])
             evaluate = functools.partial(super().evaluate, **names, **options, return_dict=True)
-            run = lambda callbacks: evaluate(callbacks=callbacks)  # noqa: E731
+            run = plain_errors()(lambda callbacks: evaluate(callbacks=callbacks))
         return lambda callbacks: self._of_evaluation(run(callbacks))
 
     def _next_order_seed(self):
@@ -367,93 +387,20 @@ class RowModel(keras.Model):
         values = [logs[name] for name in (*first, *sorted(set(logs) - set(first)))]
         return values[0] if len(values) == 1 else values
 
-    # Validation ----------------------------------------------------------------------------------
 
-    def _check_weights(self) -> None:
-        """Refuses a broken model: nothing is scored by it or exported from it.
+def _with_finite_loss(callbacks):
+    """The callbacks of a fit on batches that nothing looks at before."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.append(FiniteLoss())
+        return callbacks
+    return [
+        *(callbacks if isinstance(callbacks, list | tuple) else filter(None, [callbacks])),
+        FiniteLoss(),
+    ]
 
-        Raises:
-            ValueError: Weights are NaN or infinite.
-        """
-        for weight in self.weights:
-            if not np.isfinite(ops.convert_to_numpy(weight)).all():
-                raise ValueError(
-                    f"weights must be finite. Received: NaN or infinite weights in {weight.path}. "
-                    "Try training again with a lower learning rate"
-                )
 
-    def _use_calibration(self, calibration: Any = None) -> None:
-        """Nothing is known of normal rows, unless a subclass keeps it."""
-
-    def _checked_arguments(self, given, trains=False):
-        given = dict(given)
-        for name in ("batch_size", "epochs", "validation_batch_size"):
-            check_count(name, given.get(name))
-            if given.get(name) is not None:
-                given[name] = int(given[name])
-        columns = self.columns
-        if trains and hasattr(given["x"], "iloc") and columns is None:
-            self.columns = tuple(map(str, given["x"].columns))
-        try:
-            given["x"], given["y"] = self._checked_pair(
-                given["x"], given["y"], given["sample_weight"], ("x", "y")
-            )
-            validation = given.get("validation_data")
-            where = ("validation_data", "validation_data")
-            if isinstance(validation, tuple):
-                x, y, *weights = (*validation, None)[: max(2, len(validation))]
-                weight = weights[0] if weights else None
-                given["validation_data"] = (*self._checked_pair(x, y, weight, where), *weights)
-            elif validation is not None:
-                given["validation_data"] = self._checked_rows(validation, where[0])
-        except Exception:
-            self.columns = columns  # of rows that are refused, nothing stays
-            raise
-        return given
-
-    def _checked_pair(self, x, y, sample_weight, where: Sequence[str]):
-        """Checked rows and targets; targets that are the rows stay the same object."""
-        rows = self._checked_rows(x, where[0])
-        # Keras drops sample weights that come without targets.
-        same = y is x or (y is None and sample_weight is not None)
-        return rows, rows if same else self._checked_targets(y, rows, where[1])
-
-    def _checked_targets(self, y: Any, rows: Any, where: str) -> Any:
-        """Checked targets, None included."""
-        raise NotImplementedError
-
-    def _checked_rows(self, x: Any, where: str) -> Any:
-        """Checked rows for an array, list or DataFrame; anything else as it came.
-
-        Args:
-            x: Rows in the user's units, or a dataset, or None.
-            where: What the messages call `x`.
-
-        Returns:
-            An array of shape (rows, *row_shape), or `x` itself.
-
-        Raises:
-            ValueError: What `as_rows` refuses; values that overflow float32 when squared.
-            TypeError: Cells that are not real numbers.
-        """
-        if x is None or not is_array(x):
-            return x
-        x, bound = bounded_rows(x, self.row_shape, self.columns, where)
-        limit = math.sqrt(FLOAT32_MAX)
-        widest = np.stack([np.full(x.shape[1:], edge) for edge in (-bound, bound)])
-        if not (self._scaled_magnitudes(widest) <= limit).all():
-            scaled = self._scaled_magnitudes(extremes(x))
-            if np.isnan(scaled).any():
-                raise ValueError(
-                    "scaler must be adapted. Received: NaN as scaled values. "
-                    "Try scaler.adapt(x_train)"
-                )
-            if (too_large := scaled > limit).any():
-                raise ValueError(overflow(np.argwhere(too_large)[0], self.columns, where))
-        return x
-
-    def _scaled_magnitudes(self, rows):
-        return np.abs(ops.convert_to_numpy(scale(self.scaler, rows))).max(axis=0)
+def _in_float16(layer):
+    return getattr(layer, "compute_dtype", None) == "float16"
 
 
 def _scheduled(optimizer):

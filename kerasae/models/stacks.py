@@ -136,7 +136,10 @@ def conv_stack(
     depth = len(hidden_units) - 1
     names = [*(f"hidden_{i}" for i in range(1, depth + 1)), "codings"]
     codings_activation = codings_activation or activation
-    side = {"kernel_size": kernel_size, "strides": strides, "padding": "same"}
+    side: dict[str, Any] = {"kernel_size": kernel_size, "strides": strides, "padding": "same"}
+    side["data_format"] = (
+        "channels_last"  # rows are (height, width, channels), whatever Keras's are
+    )
     there = [
         keras.layers.Conv2D(
             units,
@@ -157,7 +160,7 @@ def conv_stack(
             codings = keras.layers.Dense(
                 hidden_units[-1], activation=codings_activation, name="codings"
             )
-        there += [keras.layers.Flatten(name="flatten"), codings]
+        there += [keras.layers.Flatten("channels_last", name="flatten"), codings]
         unflatten = keras.layers.Dense(
             math.prod(small) * filters[-1], activation=activation, name=f"hidden_{depth + 2}"
         )

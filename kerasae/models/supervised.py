@@ -1,5 +1,6 @@
 """A supervised start: a network for labels that begins as the encoder of an autoencoder."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Unpack
 
@@ -11,7 +12,8 @@ from kerasae.layers.base import AutoencoderLayer, is_identity_at_inference
 from kerasae.layers.scaling import check_scaler, scale
 from kerasae.models.autoencoder import Autoencoder, ModelOptions
 from kerasae.models.row_model import CompileOptions, RowModel
-from kerasae.validation import is_array
+from kerasae.models.streams import NumberCheck
+from kerasae.validation import as_numbers
 
 
 def supervised_from(
@@ -64,8 +66,8 @@ class SupervisedModel(RowModel):
 
     $$\hat y = \mathrm{head}(f(s(x)))$$
 
-    `fit`, `evaluate` and `predict` check rows in memory and run as those of an `Autoencoder`;
-    datasets pass unchecked. `fit` needs labels. The encoder always acts as at inference, the head
+    `fit`, `evaluate` and `predict` check rows and labels and run as those of an `Autoencoder`.
+    `fit` needs labels. The encoder always acts as at inference, the head
     follows the mode.
 
     Args:
@@ -103,6 +105,7 @@ class SupervisedModel(RowModel):
         self.scaler = scaler
         self.encoder = encoder
         self.head = _built_head(head, encoder.output_shape[1:])
+        columns = getattr(scaler, "columns", None) if columns is None else columns
         self.columns = None if columns is None else tuple(map(str, columns))
         self.encoder.trainable = not freeze
         self.build(encoder.input_shape)
@@ -149,25 +152,15 @@ class SupervisedModel(RowModel):
         return (input_shape[0], *self.head.output_shape[1:])
 
     def _checked_targets(self, y: Any, rows: Any, where: str) -> Any:
-        if y is None or not is_array(y):
-            return y
-        self._check_labels(np.asarray(y), len(rows))
-        return np.asarray(y)
+        if y is None:
+            return None
+        labels = as_numbers(y, len(rows), where)
+        _check_labels(tuple(self.head.output_shape[1:]), labels)
+        return labels
 
-    def _check_labels(self, y, rows):
-        if len(y) != rows:
-            raise ValueError(f"y must have one label a row. Received: {len(y)} for {rows} rows")
-        if y.dtype.kind == "f" and not np.isfinite(y).all():
-            raise ValueError(
-                f"y must be finite. Received: {int((~np.isfinite(y)).sum())} NaN or infinite "
-                "labels. Try leaving these rows out"
-            )
-        output = tuple(self.head.output_shape[1:]) if hasattr(self.head, "output_shape") else None
-        if output is not None and not -1 <= y.ndim - 1 - len(output) <= 0:
-            raise ValueError(
-                f"y must go with the head, whose output is {output} a row. Received: labels of "
-                f"shape {y.shape[1:]} a row. Try a head that begins with keras.layers.Flatten()"
-            )
+    def _target_check(self, where: str) -> Any:
+        output = tuple(self.head.output_shape[1:])
+        return NumberCheck(where, "label", check=functools.partial(_check_labels, output))
 
     def get_config(self) -> dict[str, Any]:
         """The three parts, the column names and whether the encoder is frozen."""
@@ -187,6 +180,15 @@ class SupervisedModel(RowModel):
             for name in ("scaler", "encoder", "head")
         }
         return cls(**{**config, **parts})
+
+
+def _check_labels(output, y):
+    """Refuses labels whose shape does not go with an output of that shape."""
+    if not -1 <= y.ndim - 1 - len(output) <= 0:
+        raise ValueError(
+            f"y must go with the head, whose output is {output} a row. Received: labels of "
+            f"shape {y.shape[1:]} a row. Try a head that begins with keras.layers.Flatten()"
+        )
 
 
 def _built_head(head, codings_shape):

@@ -74,9 +74,7 @@ class Rows:
         order = self.order(seed)
         if self._resident is not None:
             tensor = keras.ops.convert_to_tensor(order)
-            return iter(
-                [Chunk(self._resident, tensor, len(self), self.batch_size, self.target_is_input)]
-            )
+            return iter([self._chunk(self._resident, tensor)])
         by = math.ceil(self.num_batches / self._pieces) * self.batch_size
         pieces = (order[first : first + by] for first in range(0, len(self), by))
         return read_ahead(map(self._gathered, pieces))

@@ -48,7 +48,7 @@ def finite(name: str, values: Any, ndim: int | None = None) -> np.ndarray:
     """
     values = np.asarray(values, "float64")
     if ndim not in (None, values.ndim) or not values.size:
-        axes = {1: "one value a row", 2: "rows of columns"}.get(ndim, "values")
+        axes = {1: "one value a row", 2: "rows of columns"}.get(ndim or 0, "values")
         raise ValueError(f"{name} must be {axes}, at least one. Received: shape={values.shape}")
     if bad := int((~np.isfinite(values)).sum()):
         raise ValueError(f"{name} must be finite. Received: {bad} NaN or infinite values")

@@ -8,6 +8,7 @@ from matplotlib import patheffects
 from kerasae.plots.arrays import finite, one_a_row
 from kerasae.plots.colours import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, YELLOW
 from kerasae.plots.figure import Figure
+from kerasae.plots.text import LITERAL, literal, literal_legend
 
 # Seven colours for ten classes: the shape differs where the colour is the same.
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, GREY)
@@ -99,12 +100,12 @@ def codings_beside_pca(codings: Any, components: Any, labels: Any) -> Figure:
     grid = figure.subplots(1, 2)
     names = ("coding", "principal component")
     for axes, values, name in zip(grid, pairs.values(), names, strict=True):
-        _scatter(axes, values, labels, classes)
+        entries = _scatter(axes, values, labels, classes)
         axes.set_xlabel(f"{name} 1")
         axes.set_ylabel(f"{name} 2")
-    handles, texts = grid[0].get_legend_handles_labels()
-    legend = figure.legend(handles, texts, loc="outside lower center", ncols=5, markerscale=2)
-    for handle in legend.legend_handles:
+    place = {"loc": "outside lower center", "ncols": 5, "markerscale": 2}
+    legend = literal_legend(figure, entries, **place)
+    for handle in filter(None, legend.legend_handles):
         handle.set_alpha(1)
     return figure
 
@@ -153,31 +154,35 @@ def codings_beside_prior(codings: Any, drawn: Any, labels: Any) -> Figure:
 
 
 def _scatter(axes, values, labels, classes):
+    """Draws the classes; gives the artist and the text of each for a legend."""
     shown = np.random.default_rng(0).permutation(len(values))[:MOST_POINTS]
+    entries = []
     for i, name in enumerate(classes):
         of_class = labels == name
         points = values[shown[of_class[shown]]]
-        axes.scatter(
+        drawn = axes.scatter(
             *points.T,
             s=12 if len(values) > 1000 else 30,
             color=COLOURS[i % len(COLOURS)],
             marker=MARKERS[i],
             alpha=0.6,
             lw=0,
-            label=f"{name}: {int(of_class.sum()):,} rows",
         )
+        entries.append((drawn, f"{literal(name)}: {int(of_class.sum()):,} rows"))
     axes.grid(alpha=0.3)
     medians = [np.median(values[labels == name], axis=0) for name in classes]
     for name, place in zip(classes, _apart(medians, np.ptp(values, axis=0)), strict=True):
         axes.text(
             *place,
-            str(name),
+            literal(name),
             ha="center",
             va="center",
             size=15,
             weight="bold",
             path_effects=[patheffects.withStroke(linewidth=3, foreground="white")],
+            **LITERAL,
         )
+    return entries
 
 
 def _apart(places, extent, gap=0.05):

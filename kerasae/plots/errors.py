@@ -8,6 +8,7 @@ from kerasae.plots.arrays import finite, one_a_row, same_rows
 from kerasae.plots.colours import BLUE, DIVERGING, GREY, ORANGE, SKY
 from kerasae.plots.figure import Figure
 from kerasae.plots.images import check_image_shape, draw_image
+from kerasae.plots.text import LITERAL, literal
 
 # Largest error over median from which equal bins would hold most rows in one or two of them.
 SKEWED = 30
@@ -61,7 +62,7 @@ def error_histogram(
         axes.axvline(limit, color=ORANGE, lw=2, ls="--", label=label)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.set_xlabel(quantity)
+    axes.set_xlabel(literal(quantity), **LITERAL)
     axes.set_ylabel("rows")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside upper left", ncols=2 if is_anomaly is None else 1)
@@ -135,7 +136,7 @@ def worst_rows(
     worst = np.argsort(-errors, kind="stable")[:count]
     if (numbers := one_a_row("numbers", numbers, len(originals))) is None:
         numbers = np.arange(len(originals))
-    titles = [f"row {numbers[row]}, error {errors[row]:.3g}" for row in worst]
+    titles = [f"row {literal(numbers[row])}, error {errors[row]:.3g}" for row in worst]
     if image_shape is None:
         return _worst_curves(originals[worst], reconstructed[worst], titles)
     return _worst_images(originals[worst], reconstructed[worst], titles, image_shape)
@@ -154,7 +155,7 @@ def _worst_images(originals, reconstructed, titles, image_shape):
         image = draw_image(
             grid[2, i], difference[i], image_shape, cmap=DIVERGING, vmin=-limit, vmax=limit
         )
-        grid[0, i].set_title(title.replace(", ", "\n"), fontsize=10)
+        grid[0, i].set_title(title.replace(", ", "\n"), fontsize=10, **LITERAL)
     for line, name in zip(grid, ("original", "reconstruction", "difference"), strict=True):
         line[0].set_ylabel(name)
     # All axes shrink alike for the colour bar, so that the images stay under one another.
@@ -175,7 +176,7 @@ def _worst_curves(originals, reconstructed, titles):
         axes.fill_between(
             columns, original, reconstruction, color=GREY, alpha=0.3, label="difference"
         )
-        axes.set_title(title, fontsize=10, loc="left")
+        axes.set_title(title, fontsize=10, loc="left", **LITERAL)
         axes.grid(alpha=0.3)
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=3)

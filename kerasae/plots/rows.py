@@ -9,6 +9,7 @@ from kerasae.plots.arrays import one_a_row, same_rows
 from kerasae.plots.colours import BLUE, GREY, ORANGE
 from kerasae.plots.figure import Figure
 from kerasae.plots.images import check_image_shape, draw_image
+from kerasae.plots.text import LITERAL, literal
 
 STYLES = {
     "corrupted": {"color": GREY, "lw": 0.8},
@@ -30,7 +31,7 @@ def reconstructions(
         reconstructed: Their reconstructions, same shape and units.
         image_shape: (height, width) of the image that a row holds; None draws a row as a curve over
             its columns.
-        titles: One text a row, drawn over it, or None.
+        titles: One text a row, drawn over it as it is, or None.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -64,7 +65,7 @@ def corrupted_triples(
         reconstructed: Reconstructions of the corrupted rows, same shape and units.
         image_shape: (height, width) of the image that a row holds; None draws a row as a curve over
             its columns.
-        titles: One text a row, drawn over it, or None.
+        titles: One text a row, drawn over it as it is, or None.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -122,7 +123,7 @@ def _draw(kinds, image_shape, titles):
     titles = one_a_row("titles", None if titles is None else list(titles), count)
     figure = _curves(kinds) if image_shape is None else _images(kinds, image_shape)
     for axes, title in zip(figure.axes, () if titles is None else titles, strict=False):
-        axes.set_title(title, fontsize=10)
+        axes.set_title(literal(title), fontsize=10, **LITERAL)
     return figure
 
 

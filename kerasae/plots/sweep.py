@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib import patheffects
+from matplotlib.ticker import MaxNLocator
 
 from kerasae.plots.arrays import finite, one_a_row
 from kerasae.plots.colours import BLUE, GREEN, ORANGE, PURPLE, YELLOW
 from kerasae.plots.figure import Figure
+from kerasae.plots.text import LITERAL, literal, literal_legend
 
 STYLES = ((ORANGE, "D", "--"), (GREEN, "s", ":"), (PURPLE, "^", "-."), (YELLOW, "v", "-"))
 
@@ -42,8 +44,8 @@ def leaderboard(
         ['deep', 'wide']
     """
     mse = finite("mse", mse, ndim=1)
-    names = one_a_row("names", names, len(mse))
-    spread = one_a_row("spread", spread, len(mse))
+    labels: Any = one_a_row("names", names, len(mse))
+    deviations = one_a_row("spread", spread, len(mse))
     references = references or {}
     if len(references) > len(STYLES):
         raise ValueError(f"references must be at most four. Received: {len(references)} references")
@@ -51,40 +53,42 @@ def leaderboard(
     places = np.arange(len(mse))
     figure = Figure(figsize=(8, 1.4 + 0.45 * len(mse)), layout="constrained")
     axes = figure.add_subplot()
-    for (name, values), style in zip(references.items(), STYLES, strict=False):
+    entries = [
         _reference(axes, name, values, order, style)
-    axes.errorbar(
+        for (name, values), style in zip(references.items(), STYLES, strict=False)
+    ]
+    measured = axes.errorbar(
         mse[order],
         places,
-        xerr=None if spread is None else spread[order],
+        xerr=None if deviations is None else deviations[order],
         fmt="o",
         color=BLUE,
         capsize=3,
-        label="measured" if spread is None else "measured, with its spread",
     )
+    entries.append((measured, "measured" if deviations is None else "measured, with its spread"))
     for place, value in zip(places, mse[order], strict=True):
         _write(axes, value, place)
-    axes.set_yticks(places, [str(name) for name in names[order]])
+    axes.set_yticks(places, [literal(name) for name in labels[order]], **LITERAL)
     axes.set_ylim(len(mse) - 0.4, -0.7)
     axes.margins(x=0.08)
-    axes.xaxis.get_major_locator().set_params(nbins=6)
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     axes.set_xlabel("mean squared error on the scaled values")
     axes.grid(alpha=0.3)
-    figure.legend(loc="outside upper center", ncols=3)
+    literal_legend(figure, entries, loc="outside upper center", ncols=3)
     return figure
 
 
 def _reference(axes, name, values, order, style):
+    """Draws a reference; gives the artist and the text for the legend."""
     color, marker, line = style
     values = np.asarray(values, "float64")
     if not values.ndim:
         value = float(finite(name, values))
-        axes.axvline(value, color=color, ls=line, label=f"{name} {value:.5f}")
-        return
+        text = f"{literal(name)} {value:.5f}"
+        return axes.axvline(value, color=color, ls=line, label=text), text
     values = one_a_row(name, values, len(order))[order]
-    axes.plot(
-        values, np.arange(len(order)), color=color, marker=marker, ls="", mfc="none", label=name
-    )
+    style = {"color": color, "marker": marker, "ls": "", "mfc": "none"}
+    return axes.plot(values, np.arange(len(order)), label=name, **style)[0], literal(name)
 
 
 def _write(axes, value, place):

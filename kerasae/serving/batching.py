@@ -8,6 +8,7 @@ import time
 import typing
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class Batcher:
         self.queue = queue
         self.batch_rows = batch_rows
         self.batch_wait = batch_wait
-        self._waiting = collections.deque()
+        self._waiting: collections.deque[Any] = collections.deque()
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)

@@ -6,6 +6,7 @@ Messages that TF Serving has too are its own; all others say what must be, and w
 import itertools
 import json
 import typing
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,6 +46,37 @@ class Spec(typing.NamedTuple):
 def invalid(message: str) -> RefusedError:
     """The refusal of a request that is wrong in itself."""
     return RefusedError("INVALID_ARGUMENT", message)
+
+
+def unpack(content: bytes, most: int) -> bytes | None:
+    """Unpacks a gzipped body.
+
+    Args:
+        content: Its bytes.
+        most: Bytes that it may unpack to.
+
+    Returns:
+        The bytes, or None where there are more than `most`.
+
+    Raises:
+        RefusedError: It is damaged.
+
+    Example:
+        >>> import gzip
+        >>> unpack(gzip.compress(b"{}"), 2), unpack(gzip.compress(b"{}"), 1)
+        (b'{}', None)
+    """
+    reader = zlib.decompressobj(wbits=31)
+    try:
+        unpacked = reader.decompress(content, most + 1)
+    except zlib.error as error:
+        raise invalid(f"the body must be gzip. Received: damaged data, {error}") from None
+    if len(unpacked) > most:
+        return None
+    if not reader.eof or reader.unused_data:
+        got = "data behind its end" if reader.eof else "half of it"
+        raise invalid(f"the body must be gzip. Received: {got}")
+    return unpacked
 
 
 def read_document(content: bytes) -> dict[str, Any]:

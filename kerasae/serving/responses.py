@@ -12,6 +12,9 @@ from kerasae.serving.requests import invalid
 def write_response(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
     """The body of the response to a predict request.
 
+    JSON has no infinity and no NaN: they are the texts "Infinity", "-Infinity" and "NaN", as in the
+    JSON of protocol buffers.
+
     Args:
         outputs: An array by name of the output.
         rows: Whether the request had the row form.
@@ -20,7 +23,8 @@ def write_response(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
         Bytes of a JSON object.
 
     Raises:
-        RefusedError: The request had the row form, and outputs differ in their leading dimension.
+        RefusedError: The request had the row form, and outputs differ in their leading dimension;
+            or values are of a type that JSON cannot hold.
 
     Example:
         >>> write_response({"error": np.array([0.1, 0.5], "float32")}, rows=True)
@@ -41,7 +45,8 @@ def write_response(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
         ]
     else:
         content = columns
-    return json.dumps({"predictions" if rows else "outputs": content}).encode()
+    body = json.dumps({"predictions" if rows else "outputs": content}, allow_nan=False)
+    return body.encode()
 
 
 def _plain(array, name):
@@ -57,8 +62,18 @@ def _plain(array, name):
         plain = np.empty(len(texts), object)
         plain[:] = texts
         return plain.reshape(array.shape).tolist()
+    if array.dtype.kind == "c":
+        raise invalid(
+            f"output '{name}' must be of a type that JSON can hold. Received: {array.dtype}"
+        )
     if array.dtype.kind not in "fiub":
         array = array.astype("float32")
     if array.dtype in (np.float16, np.float32):
         array = array.astype(str).astype("float64")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        plain = array.astype(object)
+        for value, text in ((np.inf, "Infinity"), (-np.inf, "-Infinity")):
+            plain[array == value] = text
+        plain[np.isnan(array)] = "NaN"
+        return plain.tolist()
     return array.tolist()

@@ -15,9 +15,11 @@ from starlette.responses import Response
 from kerasae.serving import protos
 from kerasae.serving.requests import (
     RefusedError,
+    invalid,
     read_arrays,
     read_document,
     signature_name,
+    unpack,
 )
 from kerasae.serving.responses import write_response
 from kerasae.serving.store import Store
@@ -30,6 +32,9 @@ MODEL = (
 )
 PREDICT = re.compile(MODEL + "(?i::predict)")
 STATUS = re.compile(MODEL + "(?P<metadata>/metadata)?")
+MODELS = re.compile("(?i:/v1/models)/?")
+# Values of the header Content-Encoding.
+PLAIN, GZIP = {"", "identity"}, {"gzip", "x-gzip"}
 # Bodies of up to this many times the limit are read to their end before the response.
 DRAINED = 4
 CODES = {
@@ -71,6 +76,8 @@ class Rest:
         try:
             async with asyncio.timeout(self.deadline):
                 content = await self._body(request)
+                if content and (encoding := request.headers.get("content-encoding")):
+                    content = await self._unpacked(content, encoding.strip().lower())
                 if content is None:
                     return _error(413, f"the body has over {self.max_body} bytes, the limit")
                 return await self._route(request.method, request.scope["path"], content)
@@ -86,13 +93,16 @@ class Rest:
 
     async def _route(self, method, path, content):
         predict, status = PREDICT.fullmatch(path), STATUS.fullmatch(path)
-        if not predict and not status:
+        models = MODELS.fullmatch(path)
+        if not predict and not status and not models:
             return _error(404, f"Malformed request: {method} {path}")
         served = "POST" if predict else "GET"
         if method != served:
             return _error(405, f"{method} is not served here", {"Allow": served})
         if predict:
             return await self._predict(content, **predict.groupdict())
+        if models:
+            return _json({"models": self._models()})
         return self._status(**status.groupdict())
 
     async def _body(self, request):
@@ -113,6 +123,14 @@ class Rest:
                 kept.append(chunk)
         return b"".join(kept) if size <= self.max_body else None
 
+    async def _unpacked(self, content, encoding):
+        """The body as it is meant, or None where it is over the limit."""
+        if encoding in PLAIN:
+            return content
+        if encoding not in GZIP:
+            raise invalid(f"the body must be plain or gzip. Received: {encoding[:40]}")
+        return await run_in_threadpool(unpack, content, self.max_body)
+
     async def _predict(self, content, name, version, label):
         document = await run_in_threadpool(read_document, content)
         with self.store.lease(name, version and int(version), label) as loaded:
@@ -131,8 +149,16 @@ class Rest:
                     protos.signature_map(loaded.bundle), **protos.AS_TF_SERVING
                 )
             return _json({"model_spec": spec, "metadata": {"signature_def": signatures}})
-        states = protos.model_status(self.store.states(name, version, label))
-        return _json(MessageToDict(states, **protos.AS_TF_SERVING))
+        return _json(_states(self.store.states(name, version, label)))
+
+    def _models(self):
+        """The status of every model; TF Serving has none of all models."""
+        every = self.store.every_state().items()
+        return [{"name": name, **_states(states)} for name, states in every]
+
+
+def _states(states):
+    return MessageToDict(protos.model_status(states), **protos.AS_TF_SERVING)
 
 
 def _json(content, status=200, headers=None):

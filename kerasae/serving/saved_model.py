@@ -1,15 +1,19 @@
 """One SavedModel: read, probed, and run by its signatures alone, without Keras."""
 
+import contextlib
 import os
+import threading
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+from tensorflow.python.eager import cancellation
 
+from kerasae.serving.operators import refused_operators
 from kerasae.serving.requests import RefusedError, Spec, invalid
 
 
@@ -37,7 +41,8 @@ class Bundle:
         root: Folder within which all of its links must stay.
 
     Raises:
-        ValueError: It is not a whole SavedModel, has no signatures, or a link leads out.
+        ValueError: It is not a whole SavedModel, has no signatures, or an operator that writes
+            files, or a link leads out.
     """
 
     def __init__(self, folder: str | os.PathLike[str], root: str | os.PathLike[str]) -> None:
@@ -51,12 +56,21 @@ class Bundle:
         try:
             graphs = SavedModel.FromString(path.read_bytes()).meta_graphs
             graph = next(one for one in graphs if "serve" in one.meta_info_def.tags)
-            self._model = tf.saved_model.load(str(folder), tags=["serve"])
+            refused = refused_operators(graph)
+            if not refused:
+                self._model = tf.saved_model.load(str(folder), tags=["serve"])
+        except tf.errors.CancelledError:
+            raise
         except Exception as error:
             raise ValueError(
                 f"a version must be a whole SavedModel. Received: a corrupt one ({folder}): "
                 f"{type(error).__name__}: {error}"[:500]
             ) from None
+        if refused:
+            raise ValueError(
+                "a graph must not write files or run Python. "
+                f"Received: operators {', '.join(refused)} ({folder})"
+            )
         self.signature_defs = dict(graph.signature_def)
         self.signatures = {
             name: _signature(function) for name, function in self._model.signatures.items()
@@ -104,7 +118,7 @@ class Bundle:
         try:
             tensors = {key: tf.constant(array) for key, array in inputs.items()}
             outputs = self.signatures[name].function(**tensors)
-            return {key: tensor.numpy() for key, tensor in outputs.items()}
+            return {key: _array(tensor) for key, tensor in outputs.items()}
         except tf.errors.ResourceExhaustedError as error:
             raise RefusedError("RESOURCE_EXHAUSTED", _first_line(error)) from None
         except (tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError) as error:
@@ -130,10 +144,47 @@ class Bundle:
             }
             try:
                 self.run(name, rows)
+            except tf.errors.CancelledError:
+                raise
             except Exception as error:
                 raise ValueError(
                     f"every signature must run. Received: {name} fails: {error}"[:500]
                 ) from None
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[Callable[[], None]]:
+    """Stops the graphs that run within, in this thread, when the time is over.
+
+    Args:
+        seconds: The time.
+
+    Yields:
+        A function that stops them now.
+
+    Raises:
+        ValueError: It was not enough.
+    """
+    manager = cancellation.CancellationManager()
+    timer = threading.Timer(seconds, manager.start_cancel)
+    timer.daemon = True
+    timer.start()
+    try:
+        with cancellation.CancellationManagerContext(manager):
+            yield manager.start_cancel
+    except tf.errors.CancelledError:
+        raise ValueError(
+            "a version must load, and run one row of each signature, within "
+            f"{seconds:g} seconds. Received: one that takes longer"
+        ) from None
+    finally:
+        timer.cancel()
+
+
+def _array(tensor):
+    """The array of a tensor; for a single text TensorFlow gives its bytes."""
+    value = tensor.numpy()
+    return np.array(value, object) if isinstance(value, bytes) else np.asarray(value)
 
 
 def _check_links(folder, root):
@@ -156,6 +207,11 @@ def _signature(function):
 
 
 def _spec(tensor):
+    if not isinstance(tensor, tf.TensorSpec) or tensor.dtype in (tf.resource, tf.variant):
+        raise ValueError(
+            "inputs and outputs of a signature must be dense tensors. "
+            f"Received: {type(tensor).__name__} of {tensor.dtype.name}"
+        )
     shape = tensor.shape.rank is not None and tuple(tensor.shape.as_list())
     return Spec(None if shape is False else shape, np.dtype(tensor.dtype.as_numpy_dtype))
 

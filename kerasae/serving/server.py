@@ -1,5 +1,6 @@
 """The REST and gRPC endpoints of one store, started and stopped together."""
 
+import errno
 import ipaddress
 import os
 import socket
@@ -7,13 +8,15 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import uvicorn
 
-from kerasae.serving import rpc
+from kerasae.serving.http import protocol
+from kerasae.serving.loading import versions
 from kerasae.serving.rest import Rest
-from kerasae.serving.store import Store, versions
+from kerasae.serving.rpc import Endpoint
+from kerasae.serving.store import Store
 
 
 class Server:
@@ -23,7 +26,7 @@ class Server:
 
     Args:
         folder: Folder of the models.
-        host: Address to listen at.
+        host: Address to listen at, or the name of one.
         rest_port: Port of REST, 0 for any free one.
         grpc_port: Port of gRPC, 0 for any free one.
         max_body: Bytes that a request's body may have.
@@ -33,10 +36,12 @@ class Server:
         batch_wait: Seconds that a request waits for others.
         labels: Versions by name of the model and label, `{("digits", "stable"): 3}`.
         poll: Seconds between looks at the folder.
+        load_limit: Seconds that a new version may take to load and to run a row of each signature.
 
     Raises:
         FileNotFoundError: The folder does not exist.
-        ValueError: The folder is that of a single model, or a number is out of its range.
+        ValueError: The folder is that of a single model, the host is empty, or a number is out of
+            its range.
 
     Example:
         >>> import tempfile, urllib.request, kerasae
@@ -63,8 +68,15 @@ class Server:
         batch_wait: float = 0.002,
         labels: Mapping[tuple[str, str], int] | None = None,
         poll: float = 1.0,
+        load_limit: float = 120.0,
     ) -> None:
         _check_folder(Path(folder))
+        # An empty host would mean every address of this machine.
+        if not isinstance(host, str) or not host.strip():
+            raise ValueError(
+                f"host (--host) must be an address to listen at. Received: host={host!r}. "
+                "Try 127.0.0.1"
+            )
         for name, value, least in (
             ("max_body", max_body, 1),
             ("queue", queue, 1),
@@ -72,20 +84,21 @@ class Server:
             ("batch_rows", batch_rows, 1),
             ("batch_wait", batch_wait, 0),
             ("poll", poll, 0.001),
+            ("load_limit", load_limit, 0.001),
         ):
             if not least <= value < float("inf"):
                 raise ValueError(
                     f"{name} must be finite and at least {least}. Received: {name}={value}"
                 )
         batching = {"queue": queue, "batch_rows": batch_rows, "batch_wait": batch_wait}
-        self.store = Store(folder, labels, poll, batching)
-        self.host = host
+        self.store = Store(folder, labels, poll, batching, load_limit)
+        self.host = host.strip()
         self.rest_port = rest_port
         self.grpc_port = grpc_port
         self.max_body = max_body
         self.queue = queue
         self.deadline = deadline
-        self._rest = None
+        self._rest: Any = None
 
     @property
     def url(self) -> str:
@@ -111,14 +124,15 @@ class Server:
         """Loads the models, then opens both ports.
 
         Raises:
-            OSError: A port is taken.
+            OSError: A port is taken, or the host is no address of this machine.
         """
         listener = self._listen()
         try:
             self.store.start()
-            self._rpc, self.grpc_port = rpc.start(
+            self._rpc = Endpoint(
                 self.store, self.grpc_address, self.max_body, self.deadline, self.queue
             )
+            self.grpc_port = self._rpc.port
         except BaseException as error:
             listener.close()
             self.store.close()
@@ -128,7 +142,7 @@ class Server:
         application = Rest(self.store, self.max_body, self.deadline)
         config = uvicorn.Config(
             application,
-            http="h11",
+            http=protocol(self.deadline),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -159,8 +173,13 @@ class Server:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((self.host, self.rest_port))
-        except OSError:
+        except OSError as error:
             listener.close()
+            if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+                raise OSError(
+                    "host (--host) must be an address of this machine. "
+                    f"Received: host={self.host!r}. Try 127.0.0.1"
+                ) from None
             raise _taken(self.host, self.rest_port, "rest") from None
         self.rest_port = listener.getsockname()[1]
         return listener

@@ -5,18 +5,21 @@ import functools
 import gc
 import logging
 import os
-import re
 import threading
+import time
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from kerasae.serving.batching import Batcher
+from kerasae.serving.loading import Loader, footprint, versions
 from kerasae.serving.requests import RefusedError, invalid
 from kerasae.serving.saved_model import Bundle
 
 log = logging.getLogger("kerasae.serving")
+# Seconds after which a version that still loads holds up neither the start nor the one below it.
+PATIENCE = 30.0
 
 
 class State(typing.NamedTuple):
@@ -52,6 +55,7 @@ class Model:
 
     def __init__(self) -> None:
         self.loaded: dict[int, Loaded] = {}
+        self.loading: dict[int, Loader] = {}
         self.states: dict[int, State] = {}
         self.bad: dict[int, tuple] = {}
 
@@ -64,6 +68,7 @@ class Store:
         labels: Versions by name of the model and label, `{("digits", "stable"): 3}`.
         poll: Seconds between looks at the folder.
         batching: Options of `Batcher`.
+        load_limit: Seconds that a version may take to load and to run a row of each signature.
     """
 
     def __init__(
@@ -72,17 +77,20 @@ class Store:
         labels: Mapping[tuple[str, str], int] | None = None,
         poll: float = 1.0,
         batching: Mapping[str, Any] | None = None,
+        load_limit: float = 120.0,
     ) -> None:
         self.folder = Path(folder)
         self.labels = labels or {}
         self.poll = poll
+        self.load_limit = load_limit
         self._batcher = functools.partial(Batcher, **(batching or {}))
-        self._models = {}
-        self._retired = []
+        self._models: dict[str, Any] = {}
+        self._retired: list[Any] = []
         self._warned = ""
         self._released = False
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._changed = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="versions", daemon=True)
 
     def start(self) -> None:
@@ -97,13 +105,17 @@ class Store:
             seconds: The most to wait for each thread, or None for no limit.
         """
         self._stop.set()
+        self._changed.set()
         if self._thread.ident:
             self._thread.join(seconds)
         with self._lock:
+            loaders = [one for model in self._models.values() for one in model.loading.values()]
             batchers = [
                 one.batcher for model in self._models.values() for one in model.loaded.values()
             ]
             batchers += [one.batcher for one in self._retired]
+        for loader in loaders:
+            loader.cancel()
         for batcher in batchers:
             batcher.close()
         for batcher in batchers:
@@ -184,15 +196,45 @@ class Store:
             raise invalid(f"Unrecognized servable version label: {label}")
         return self.labels[name, label] if label else version
 
+    def every_state(self) -> dict[str, dict[int, State]]:
+        """The states of the versions of every model, by its name; the highest version first."""
+        with self._lock:
+            return {
+                name: dict(sorted(model.states.items(), reverse=True))
+                for name, model in sorted(self._models.items())
+                if model.states
+            }
+
     def _watch(self):
-        while not self._stop.wait(self.poll):
+        while not self._stop.is_set():
+            self._changed.wait(self.poll)
+            self._changed.clear()
             try:
                 self.refresh()
             except OSError as error:
                 self._warn(f"cannot look at {self.folder}: {error}")
 
     def refresh(self) -> None:
-        """Looks at the folder once; loads what is new and releases what was replaced."""
+        """Looks at the folder; loads what is new and releases what was replaced.
+
+        It waits until all that is new is loaded, for 30 seconds at most, except in the thread that
+        watches the folder: there it looks again soon.
+        """
+        end = time.monotonic() + PATIENCE
+        self._look()
+        wait = threading.current_thread() is not self._thread
+        while wait and not self._stop.is_set() and (loaders := self._loaders(end)):
+            for loader in loaders:
+                loader.join(max(0, end - time.monotonic()))
+            self._look()
+
+    def _loaders(self, end):
+        if time.monotonic() > end:
+            return []
+        with self._lock:
+            return [one for model in self._models.values() for one in model.loading.values()]
+
+    def _look(self):
         if self._released:
             # A SavedModel in memory refers to itself: only this frees its weights.
             self._released = False
@@ -217,10 +259,11 @@ class Store:
         with self._lock:
             model = self._models.setdefault(name, Model())
         labelled = {number for (owner, _), number in self.labels.items() if owner == name}
-        keep = {one for one in labelled & folders.keys() if self._load(name, model, one, folders)}
-        descending = sorted(folders, reverse=True)
-        newest = next((one for one in descending if self._load(name, model, one, folders)), None)
-        # Where nothing on disk can be read, the versions in memory stay.
+        for number in labelled & folders.keys():
+            self._load(name, model, number, folders)
+        newest = self._newest(name, model, folders)
+        keep = labelled & folders.keys() & model.loaded.keys()
+        # Where nothing on disk can be read yet, the versions in memory stay.
         keep |= set(model.loaded) if folders and newest is None else {newest}
         with self._lock:
             for number in model.loaded.keys() - keep:
@@ -228,6 +271,8 @@ class Store:
                 model.states[number] = State("END")
                 log.info("released %s version %d", name, number)
             self._release()
+            for number in model.loading.keys() - folders.keys():
+                del model.loading[number]
             gone = model.states.keys() - folders.keys() - model.loaded.keys()
             for number in gone:
                 del model.states[number]
@@ -235,31 +280,50 @@ class Store:
             if not model.states:
                 del self._models[name]
 
+    def _newest(self, name, model, folders):
+        """The highest version in memory, once those above it are known to be bad."""
+        for number in sorted(folders, reverse=True):
+            if self._load(name, model, number, folders):
+                return number
+            loader = model.loading.get(number)
+            if loader and (model.loaded or loader.seconds() < PATIENCE):
+                return None
+        return None
+
     def _load(self, name, model, number, folders):
-        """Whether the version is in memory, loaded now if need be; a bad one waits for a change."""
+        """Whether the version is in memory; begins to load it, where it is not known to be bad."""
         if number in model.loaded:
             return True
-        footprint = _footprint(folders[number])
-        if model.bad.get(number) == footprint:
+        loader = model.loading.get(number)
+        if loader is None:
+            if model.bad.get(number) != footprint(folders[number]):
+                log.info("loading %s version %d", name, number)
+                loader = Loader(folders[number], self.folder, self.load_limit, self._changed.set)
+                with self._lock:
+                    model.states[number] = State("LOADING")
+                    model.loading[number] = loader
+                loader.start()
             return False
+        if loader.is_done():
+            self._end(name, model, number, loader)
+        return number in model.loaded
+
+    def _end(self, name, model, number, loader):
+        """Serves what was loaded, or notes why it cannot be."""
+        bundle = loader.bundle
         with self._lock:
-            model.states[number] = State("LOADING")
-        log.info("loading %s version %d", name, number)
-        try:
-            bundle = Bundle(folders[number], self.folder)
-            bundle.probe()
-        except Exception as error:
-            with self._lock:
-                model.states[number] = State("END", " ".join(str(error).split()))
-                model.bad[number] = footprint
-            log.error("bad version %d of %s is not served: %s", number, name, error)
-            return False
-        with self._lock:
-            model.loaded[number] = Loaded(number, bundle, self._batcher(bundle.run))
-            model.states[number] = State("AVAILABLE")
-            model.bad.pop(number, None)
-        log.info("serving %s version %d", name, number)
-        return True
+            del model.loading[number]
+            if bundle is None:
+                model.states[number] = State("END", loader.error)
+                model.bad[number] = loader.footprint
+            else:
+                model.loaded[number] = Loaded(number, bundle, self._batcher(bundle.run))
+                model.states[number] = State("AVAILABLE")
+                model.bad.pop(number, None)
+        if bundle is None:
+            log.error("bad version %d of %s is not served: %s", number, name, loader.error)
+        else:
+            log.info("serving %s version %d", name, number)
 
     def _release(self):
         """Ends the replaced versions that no request uses any more; the lock is held."""
@@ -267,18 +331,3 @@ class Store:
             self._retired.remove(one)
             one.batcher.close()
             self._released = True
-
-
-def versions(folder: str | os.PathLike[str]) -> dict[int, Path]:
-    """The folders of the versions of a model by number; empty where it has none."""
-    return {
-        int(path.name): path
-        for path in Path(folder).iterdir()
-        if re.fullmatch("[0-9]{1,18}", path.name) and path.is_dir()
-    }
-
-
-def _footprint(folder):
-    """Names, sizes and times of a version's files, which differ once it was changed."""
-    stats = ((str(path), path.lstat()) for path in sorted(folder.rglob("*")))
-    return tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)

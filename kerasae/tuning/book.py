@@ -1,6 +1,7 @@
 """The two grids of Hands-On Machine Learning with R, and the errors that it printed for them."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 
 class BookSweep(NamedTuple):
@@ -14,7 +15,7 @@ class BookSweep(NamedTuple):
 
     model: str
     space: dict[str, list]
-    mse: dict[str | float, float]
+    mse: Mapping[Any, float]
 
 
 # Sections 19.2.2 and 19.3.
@@ -29,8 +30,6 @@ RHO = -0.1
 BETAS = {0.01: 0.01298, 0.05: 0.01338, 0.1: 0.01352, 0.2: 0.01321}
 
 BOOK_SWEEPS = {
-    "layouts": BookSweep("stacked", {"layout": list(LAYOUTS)}, dict(LAYOUTS)),
-    "beta": BookSweep(
-        "sparse", {"layout": ["100"], "rho": [RHO], "beta": list(BETAS)}, dict(BETAS)
-    ),
+    "layouts": BookSweep("stacked", {"layout": list(LAYOUTS)}, LAYOUTS),
+    "beta": BookSweep("sparse", {"layout": ["100"], "rho": [RHO], "beta": list(BETAS)}, BETAS),
 }

@@ -15,7 +15,14 @@ from keras_tuner.oracles import (
     RandomSearchOracle,
 )
 
-from kerasae.tuning.results import RESULT, TRIAL, read_json, trial_folders, write_json
+from kerasae.tuning.results import (
+    RESULT,
+    TRIAL,
+    read_json,
+    read_result,
+    trial_folders,
+    write_json,
+)
 
 RUNNING = kt_trial.TrialStatus.RUNNING
 STOPPED = {"status": kt_trial.TrialStatus.STOPPED, "values": None}
@@ -38,6 +45,8 @@ class Resumable(keras_tuner.Oracle):
         hyperparameters: The search space, `keras_tuner.HyperParameters`.
         **kwargs: Other arguments of the oracle that this is mixed into.
     """
+
+    trials: dict[str, kt_trial.Trial]
 
     def __init__(
         self,
@@ -83,7 +92,11 @@ class Resumable(keras_tuner.Oracle):
 
     def score_trial(self, trial: kt_trial.Trial) -> None:
         """Takes the score from the trial's own file: a worker's message carries 32 bits."""
-        trial.score = read_json(Path(self._get_trial_dir(trial.trial_id)) / RESULT)["val_mse"]
+        path = Path(self._get_trial_dir(trial.trial_id)) / RESULT
+        result = read_result(path)
+        if result is None:
+            raise OSError(f"the result of a trial must be whole. Received: a damaged file ({path})")
+        trial.score = result["val_mse"]
 
     # Files ---------------------------------------------------------------------------------------
 
@@ -115,10 +128,11 @@ class Resumable(keras_tuner.Oracle):
 
     def _read_trial(self, name):
         folder = Path(self._project_dir) / f"trial_{name}"
-        result, state = read_json(folder / RESULT), read_json(folder / TRIAL)
-        if state is None:
+        result, state = read_result(folder / RESULT), read_json(folder / TRIAL)
+        try:
+            trial = kt_trial.Trial.from_state(state)
+        except (KeyError, TypeError, ValueError, AttributeError):  # missing or of another form
             return result and self._trial(name, result["values"])
-        trial = kt_trial.Trial.from_state(state)
         ended = result and trial.status != RUNNING
         return trial if ended else self._trial(name, trial.hyperparameters.values)
 
@@ -194,7 +208,8 @@ class HalvingOracle(Resumable, HyperbandOracle):
             self.save()
             return
         state = read_json(self._get_oracle_fname())
-        if state is None:
+        form = {"brackets", "current_bracket", "current_iteration", "start_order"}
+        if not isinstance(state, dict) or not form <= state.keys():
             raise ValueError(
                 "the brackets of Hyperband must be in a whole file. Received: a damaged or missing "
                 f"one ({self._get_oracle_fname()}). Try another --name"

@@ -115,7 +115,7 @@ def table(directory: str | os.PathLike[str], reference: Mapping[Any, float] | No
         shown.caption = f"{SHOWN} of {len(rows)} trials"
     for folder in trial_folders(directory).values():
         state = None if (folder / RESULT).exists() else read_json(folder / TRIAL)
-        if state:
+        if isinstance(state, dict) and "hyperparameters" in state:
             values = state["hyperparameters"]["values"]
             seconds = time.time() - (folder / TRIAL).stat().st_mtime
             gap = ["..."] + [""] * (spread + bool(reference))
@@ -125,7 +125,8 @@ def table(directory: str | os.PathLike[str], reference: Mapping[Any, float] | No
 
 
 def _varied(directory):
-    space = (read_json(Path(directory) / PLAN) or {"space": {}})["space"]
+    plan = read_json(Path(directory) / PLAN)
+    space = plan.get("space", {}) if isinstance(plan, dict) else {}
     varied = [name for name, values in space.items() if isinstance(values, dict) or values[1:]]
     return varied or list(space)
 

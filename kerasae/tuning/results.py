@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,45 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         return None
 
 
+def read_result(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """The result of a trial, or None where its file is missing, damaged or of another form."""
+    result = read_json(path)
+    if not isinstance(result, dict) or not {"trial", "values", *SMALL_FIELDS} <= result.keys():
+        return None
+    numbers = [result[name] for name in ("val_mse", "seconds")]
+    if result["status"] == "failed":
+        numbers = numbers[1:]
+    sound = (isinstance(one, int | float) and math.isfinite(one) for one in numbers)
+    known = result["status"] in ("completed", "failed") and isinstance(result["values"], dict)
+    return result if known and all(sound) else None
+
+
+def damaged_trials(directory: str | os.PathLike[str]) -> list[Path]:
+    """Files of a sweep's finished trials that are missing or damaged, in the trials' order.
+
+    A trial that is still to be run, or was stopped, is none of them.
+    """
+    folders = trial_folders(directory)
+    damaged = []
+    for number in range(max(folders, default=-1) + 1):
+        folder = Path(directory) / f"trial_{number:04d}"
+        path = folder / RESULT
+        if read_result(path) is not None:
+            continue
+        state = read_json(folder / TRIAL)
+        status = state.get("status") if isinstance(state, dict) else None
+        if path.exists() or status != "RUNNING":
+            damaged.append(path)
+    return damaged
+
+
 def trial_folders(directory: str | os.PathLike[str]) -> dict[int, Path]:
     """The folders of a sweep's trials by their number, in order."""
-    folders = {int(path.name[6:]): path for path in Path(directory).glob("trial_*")}
+    folders = {
+        int(path.name[6:]): path
+        for path in Path(directory).glob("trial_*")
+        if path.name[6:].isdecimal()
+    }
     return dict(sorted(folders.items()))
 
 
@@ -58,13 +95,14 @@ def leaderboard(directory: str | os.PathLike[str]) -> list[dict[str, Any]]:
         A list of dicts: `trial`, each hyperparameter by name, `val_mse` (on the clean, scaled
         validation rows; the mean over the folds where there are any), `spread` (their standard
         deviation, or None), `test_mse`, `epochs`, `seconds`, `status` ("completed" or "failed") and
-        `cause`. Failed trials come last. `pandas.DataFrame` takes it as it is.
+        `cause`. Failed trials come last, damaged results are left out, see `damaged_trials`.
+        `pandas.DataFrame` takes it as it is.
 
     Raises:
         FileNotFoundError: There is no sweep.
     """
     check_sweep(directory)
-    results = (read_json(folder / RESULT) for folder in trial_folders(directory).values())
+    results = (read_result(folder / RESULT) for folder in trial_folders(directory).values())
     rows = [
         {
             "trial": result["trial"],
@@ -108,9 +146,17 @@ def best_row(directory: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: There is no sweep.
-        ValueError: No trial has been completed.
+        ValueError: No trial has been completed, or the result of one is damaged, which may be the
+            winner's.
     """
     rows = leaderboard(directory)
+    if damaged := damaged_trials(directory):
+        more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+        raise ValueError(
+            "the result of every finished trial must be whole. "
+            f"Received: a damaged or missing file ({damaged[0]}{more}). Try kerasae tune with "
+            "--resume, which trains these trials again"
+        )
     if not rows or rows[0]["status"] == "failed":
         failed = f"{len(rows)} failed ones, the first by {rows[0]['cause']!r}" if rows else "none"
         raise ValueError(
@@ -143,7 +189,7 @@ def best_model(directory: str | os.PathLike[str]) -> Autoencoder:
 
     Raises:
         FileNotFoundError: There is no sweep, or the model's file is gone.
-        ValueError: No trial has been completed, or the model's file is damaged.
+        ValueError: No trial has been completed, or the model's file or a result is damaged.
     """
     return load_model(Path(directory) / f"trial_{best_row(directory)['trial']}" / KERAS_FILE)
 

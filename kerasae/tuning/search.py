@@ -9,6 +9,8 @@ KERASTUNER_TUNER_ID "chief" on it, and "worker0", "worker1" and so on elsewhere.
 must be started again under its own name; until then the others may wait for it.
 """
 
+import contextlib
+import fcntl
 import os
 import warnings
 import zlib
@@ -90,7 +92,8 @@ def search(
         The rows of `leaderboard(directory)`.
 
     Raises:
-        ValueError: An option is wrong, or differs from that of the sweep to be resumed.
+        ValueError: An option is wrong, or differs from that of the sweep to be resumed, or the
+            sweep is running already.
         FileExistsError: The sweep exists, and `resume` is False; nothing is touched.
         OSError: Files cannot be written; what was finished is kept.
     """
@@ -104,7 +107,7 @@ def search(
     plan = {
         "data": data if data in NAMED else str(Path(data).absolute()),
         "load_options": load_options,
-        "rows": [*rows.x.shape, zlib.crc32(np.ascontiguousarray(rows.x))],
+        "rows": [*rows.x.shape, zlib.crc32(np.ascontiguousarray(rows.x).tobytes())],
         "model": model,
         "space": space,
         "tuner": tuner,
@@ -117,12 +120,31 @@ def search(
         "max_trials": max_trials or (10 if tuner in ("random", "bayesian") else None),
     }
     _check_first(plan, rows)
-    if not is_worker():
+    if is_worker():
+        _run(plan, directory, rows, workers, console)
+        return leaderboard(directory)
+    with _alone(directory):
         _take_up(directory, plan, resume)
-    _run(plan, directory, rows, workers, console)
-    if not is_worker():
+        _run(plan, directory, rows, workers, console)
         report.finish(directory, console, reference)
-    return leaderboard(directory)
+        return leaderboard(directory)
+
+
+@contextlib.contextmanager
+def _alone(directory):
+    """Locks a sweep's folder: a second process on it would write over the first one's trials."""
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise ValueError(
+            "a sweep must be run by one command at a time. "
+            f"Received: a sweep that is still running ({directory}). Try again when it has ended"
+        ) from error
+    finally:
+        os.close(lock)
 
 
 def _check_options(space, model, tuner, *counts):
@@ -183,7 +205,7 @@ def _changes(before, plan):
     changes = []
     for name in sorted((set(before) | set(plan)) - MAY_CHANGE):
         old, new = before.get(name), plan.get(name)
-        if name == "space":
+        if name == "space" and isinstance(old, dict):
             pairs = {key: (old.get(key), new.get(key)) for key in {**old, **new}}
         else:
             pairs = {name: (old, new)}

@@ -14,16 +14,17 @@ import keras_tuner
 import numpy as np
 from keras.callbacks import EarlyStopping
 from keras_tuner.engine.base_tuner import BaseTuner
-from keras_tuner.engine.trial import Trial
+from keras_tuner.engine.trial import Trial, TrialStatus
 
 from kerasae.atomic import write_file
+from kerasae.callbacks.stability_guard import check_learnt, mean_error, sample
 from kerasae.datasets import Data, load
 from kerasae.export import KERAS_FILE
 from kerasae.models.recipes import make_scaler, optimizer_of
 from kerasae.tuning import space
 from kerasae.tuning.hparams import write_hparams
 from kerasae.tuning.oracle import ORACLES, Resumable
-from kerasae.tuning.results import RESULT, TRIAL, read_json, write_json
+from kerasae.tuning.results import RESULT, TRIAL, read_json, read_result, write_json
 
 
 class Sweep(BaseTuner):
@@ -81,6 +82,14 @@ class Sweep(BaseTuner):
         super().on_trial_end(trial)
         self._last_request = -math.inf
 
+    def _try_run_and_update_trial(self, trial, *_, **__):
+        # KerasTuner's own prints a traceback for every trial that failed.
+        try:
+            self._run_and_update_trial(trial)
+            trial.status = TrialStatus.COMPLETED
+        except keras_tuner.errors.FailedTrialError as error:
+            trial.status, trial.message = TrialStatus.FAILED, str(error)
+
     def run_trial(self, trial: Trial) -> dict[str, float]:
         """Trains one trial, unless its result is there already.
 
@@ -96,7 +105,7 @@ class Sweep(BaseTuner):
         """
         folder = Path(self.get_trial_dir(trial.trial_id))
         try:
-            result = read_json(folder / RESULT) or self._result(trial, folder)
+            result = read_result(folder / RESULT) or self._result(trial, folder)
         except OSError as error:
             raise keras_tuner.errors.FatalRuntimeError(str(error)) from error
         if result["status"] == "failed":
@@ -153,6 +162,8 @@ class Sweep(BaseTuner):
         best = EarlyStopping(
             "val_mse", mode="min", patience=plan["patience"] or epochs, restore_best_weights=True
         )
+        # The rows and the metric of the validation, whose program is compiled anyway.
+        before = model.evaluate(x_val, verbose=0, return_dict=True)["mse"]
         started = time.monotonic()
         history = model.fit(
             x,
@@ -164,6 +175,12 @@ class Sweep(BaseTuner):
         ).history
         seconds = time.monotonic() - started
         _check_finite(history)
+        check_learnt(
+            min(history["val_mse"]),
+            before=before,
+            baseline=mean_error(scaler, sample(x_val)),
+            remedies="a lower learning_rate",
+        )
         return model, history, seconds
 
 
@@ -174,7 +191,7 @@ class StopOnNaN(keras.callbacks.Callback):
     """
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        if not math.isfinite(logs["loss"]):
+        if not math.isfinite((logs or {}).get("loss", math.nan)):
             self.model.stop_training = True
 
 

@@ -4,16 +4,18 @@ Messages have one form: `NAME must REQUIREMENT. Received: NAME=VALUE. Try HINT`,
 optional. A place such as a file or an argument stands in brackets behind what was received.
 """
 
-from kerasae.validation.identifiers import identifier_columns, left_out
+from kerasae.validation.identifiers import identifier_columns, left_out, warn_of_identifiers
 from kerasae.validation.messages import check_count, parse_layout, required, unknown
 from kerasae.validation.rows import (
     FLOAT32_MAX,
     LARGEST,
+    as_numbers,
     as_rows,
     bounded_rows,
     column,
     extremes,
     is_array,
+    merged_column,
     overflow,
 )
 from kerasae.validation.tables import column_order, names_of
@@ -21,6 +23,7 @@ from kerasae.validation.tables import column_order, names_of
 __all__ = [
     "FLOAT32_MAX",
     "LARGEST",
+    "as_numbers",
     "as_rows",
     "bounded_rows",
     "check_count",
@@ -30,9 +33,11 @@ __all__ = [
     "identifier_columns",
     "is_array",
     "left_out",
+    "merged_column",
     "names_of",
     "overflow",
     "parse_layout",
     "required",
     "unknown",
+    "warn_of_identifiers",
 ]

@@ -1,7 +1,8 @@
 """Columns of a file that number its rows rather than describe them."""
 
 import re
-from collections.abc import Collection, Mapping
+import warnings
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,13 +84,33 @@ def left_out(found: Mapping[str, str], where: Any, hint: str) -> str:
     )
 
 
+def warn_of_identifiers(names: Sequence[str], rows: np.ndarray) -> None:
+    """Warns of columns that a model is about to learn and had better not.
+
+    Args:
+        names: Names of the columns.
+        rows: Array of shape (rows, columns), or of as many pixels a row.
+    """
+    found = identifier_columns(dict(zip(names, rows.reshape(len(rows), -1).T, strict=True)))
+    if found:
+        shown = ", ".join(f"'{name}', {reason}" for name, reason in list(found.items())[:5])
+        warnings.warn(
+            f"the model learns columns that number its rows rather than describe them: {shown}",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
 def _reason(name, cells):
     """Why a column is left out, or None."""
     if WRITTEN_INDEX.fullmatch(name):
         return "a row index"
     if cells.dtype.kind in "iuf":
         present = cells[np.isfinite(cells)]
-        if not len(present) or (cells.dtype.kind == "f" and (present % 1).any()):
+        fractions = cells.dtype.kind == "f" and (
+            (present[:100] % 1).any() or (present % 1).any()  # most columns show them at once
+        )
+        if not len(present) or fractions:
             return None
         named = _names_identifier(name)
         counts = _may_count_rows(present)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasae.validation.tables import names_of, not_a_number, table_matrix
+from kerasae.validation.tables import column_numbers, names_of, not_a_number, table_matrix
 
 FLOAT32_MAX = float(np.finfo("float32").max)
 # Squares of larger values, added up over the columns of some thousand rows, overflow float32.
@@ -70,10 +70,10 @@ def bounded_rows(
     rows, names = _array(x, columns, where)
     _check_type(rows, names, where)
     if rows.ndim < 2 or 0 in rows.shape:
+        wanted = ", ".join(map(str, row_shape)) if row_shape else "columns"
         raise ValueError(
-            f"{where} must have at least one row and one column, (rows, "
-            f"{', '.join(map(str, row_shape or ['columns']))}). Received: shape {rows.shape}. "
-            "Try x.reshape(1, -1) for a single row"
+            f"{where} must have at least one row and one column, (rows, {wanted}). "
+            f"Received: shape {rows.shape}. Try x.reshape(1, -1) for a single row"
         )
     if row_shape is not None:
         rows = _as_images(rows, tuple(row_shape))
@@ -91,6 +91,84 @@ def bounded_rows(
     return rows, bound
 
 
+def as_numbers(
+    x: Any,
+    rows: int | None = None,
+    where: Any = "y",
+    *,
+    what: str = "label",
+    least: float = -math.inf,
+) -> np.ndarray:
+    """Turns labels or sample weights into an array of finite numbers, or says why it cannot.
+
+    Args:
+        x: Array, list, tensor, Series or table, one or more numbers a row.
+        rows: How many rows there are, or None.
+        where: What the messages call `x`.
+        what: What the messages call one of them.
+        least: The lowest number that may be.
+
+    Returns:
+        A NumPy array, shape (rows, ...).
+
+    Raises:
+        ValueError: Another number of rows, NaN, infinite or masked numbers, or numbers too low.
+        TypeError: Something else than real numbers.
+    """
+    if names_of(x) is not None and len(getattr(x, "shape", ())) != 1:
+        numbers = table_matrix(x, None, where)[0]
+    elif hasattr(x, "to_numpy") and getattr(x, "ndim", 1) == 1:
+        numbers = column_numbers(x, where, where)
+    else:
+        numbers, _ = _array(x, None, where)
+    if numbers.dtype.kind not in "biuf":
+        first = numbers.ravel()[:1].tolist()
+        raise TypeError(
+            f"{where} must hold real numbers. Received: {first[0] if first else x!r}. "
+            "Try encoding them as numbers"
+        )
+    if numbers.ndim < 1 or rows not in (None, len(numbers)):
+        count = len(numbers) if numbers.ndim else 1
+        raise ValueError(f"{where} must have one {what} a row. Received: {count} for {rows} rows")
+    if numbers.dtype.kind == "f" and not (finite := np.isfinite(numbers)).all():
+        raise ValueError(
+            f"{where} must be finite. Received: {int((~finite).sum())} NaN or infinite {what}s, "
+            f"the first in row {np.argwhere(~finite)[0][0]}. Try leaving these rows out"
+        )
+    if numbers.size and numbers.min() < least:
+        raise ValueError(
+            f"{where} must be at least {least:g}. Received: {numbers.min():g} in row "
+            f"{np.argwhere(numbers < least)[0][0]}"
+        )
+    return numbers
+
+
+def merged_column(rows: np.ndarray, names: Sequence[str] | None, where: Any) -> None:
+    """Refuses rows with a column whose values float32 cannot tell apart.
+
+    Args:
+        rows: Array of float64 or integers, shape (rows, ...).
+        names: Names of the columns, or None.
+        where: What the messages call the rows.
+
+    Raises:
+        ValueError: A tenth of the values of a column, or more, become the same as others.
+    """
+    few = rows[:: max(1, len(rows) // 1000)].astype("float64", copy=False)
+    low, high = extremes(few)
+    # Of all rows it is at most by 1 more than of these few.
+    suspicious = np.maximum(np.abs(low), np.abs(high)) > 4095 * (high - low)
+    for index in np.argwhere(suspicious):
+        cells = rows[(slice(None), *index)]
+        before, after = (len(np.unique(part)) for part in (cells, cells.astype("float32")))
+        if after < 0.9 * before:
+            raise ValueError(
+                f"{where} must hold values that float32 can tell apart. Received: {before} values "
+                f"of {column(list(index), names)} that become {after}. Try subtracting an offset "
+                "from it, or on TensorFlow RangeScaling() adapted to the rows in float64"
+            )
+
+
 def extremes(rows: np.ndarray) -> np.ndarray:
     """The smallest and the largest value of each column, as two rows."""
     return np.stack([rows.min(axis=0), rows.max(axis=0)])
@@ -99,8 +177,8 @@ def extremes(rows: np.ndarray) -> np.ndarray:
 def column(index: Sequence[int], names: Sequence[str] | None = None) -> str:
     """How a message names the column at `index`, which has several parts for images."""
     plain = index[0] if len(index) == 1 else tuple(map(int, index))
-    named = names is not None and len(index) == 1
-    return f"column {plain}" + (f" '{names[plain]}'" if named else "")
+    named = f" '{names[index[0]]}'" if names is not None and len(index) == 1 else ""
+    return f"column {plain}{named}"
 
 
 def overflow(index: Sequence[int], names: Sequence[str] | None, where: Any) -> str:

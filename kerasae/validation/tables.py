@@ -54,7 +54,11 @@ def column_order(have: Iterable[str], wanted: Iterable[str], where: Any = "x") -
     known = set(wanted)
     extra = [name for name in have if name not in known]
     if missing := [name for name in wanted if name not in have]:
-        nearest = unknown("column", missing[0], extra).partition(". Try ")[2]
+        plain = {name.strip().casefold(): name for name in extra}
+        nearest = (
+            plain.get(missing[0].strip().casefold())
+            or (unknown("column", missing[0], extra).partition(". Try ")[2])
+        )
         raise ValueError(
             f"{where} must have the columns {', '.join(wanted[:5])}"
             f"{', ...' if len(wanted) > 5 else ''}. Received: no column '{missing[0]}', "
@@ -117,10 +121,14 @@ def table_matrix(x: Any, columns: Collection[str] | None, where: Any) -> tuple[n
     names = [names[i] for i in order]
     if hasattr(x, "iloc"):
         x = x if in_order else x.iloc[:, order]
-        if all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in x.dtypes):
+        kinds = {dtype.kind if isinstance(dtype, np.dtype) else "O" for dtype in x.dtypes}
+        # Pandas makes objects of booleans beside numbers.
+        if kinds <= {*"iuf"} or kinds == {"b"}:
             return np.asarray(x.to_numpy()), names
         order = list(range(len(order)))
-    cells = [_numbers(_column(x, i), name, where) for i, name in zip(order, names, strict=True)]
+    cells = [
+        column_numbers(_column(x, i), name, where) for i, name in zip(order, names, strict=True)
+    ]
     return (np.stack(cells, axis=1) if cells else np.empty((len(x), 0))), names
 
 
@@ -132,8 +140,20 @@ def _column(x, i):
     return x[x.dtype.names[i]] if hasattr(x, "dtype") else x[:, i]
 
 
-def _numbers(column, name, where):
-    """A column as numbers, missing ones NaN, or an error with the first cell that is not one."""
+def column_numbers(column: Any, name: str, where: Any) -> np.ndarray:
+    """One column of any library as numbers.
+
+    Args:
+        column: Series, array of pyarrow, or NumPy array.
+        name: Its name.
+        where: What the messages call the table.
+
+    Returns:
+        Array, missing cells NaN.
+
+    Raises:
+        TypeError: A cell that is not a real number, which the message has.
+    """
     if hasattr(column, "type"):  # pyarrow
         if str(column.type).startswith(ARROW_NUMBERS):
             whole = not column.null_count and not str(column.type).startswith(("decimal", "null"))
@@ -145,7 +165,7 @@ def _numbers(column, name, where):
             return (column if whole else column.cast(float)).to_numpy()
     elif column.dtype.kind in "biuf":  # NumPy, or pandas with a type of its own
         if isinstance(column, np.ma.MaskedArray) and np.ma.getmaskarray(column).any():
-            return column.astype("float64").filled(np.nan)
+            return np.ma.filled(column.astype("float64"), np.nan)
         if isinstance(column.dtype, np.dtype):
             return np.asarray(column)
         return column.to_numpy("float64", na_value=np.nan)

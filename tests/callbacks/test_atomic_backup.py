@@ -257,3 +257,21 @@ def test_a_damaged_or_foreign_backup_is_an_error_and_stays(make, x, tmp_path, in
         ):
             make().fit(x, verbose=0, callbacks=[AtomicBackup(tmp_path)])
         assert path.read_bytes() == damaged
+
+
+def test_a_kept_backup_holds_the_end_and_the_whole_history(
+    make, x, tmp_path, interrupted, variables
+):
+    """Cases 26 and 60 of faults.md: killed after the last epoch, a program trains no more."""
+    arguments = {"epochs": 4, "shuffle": False}
+    plain = make()
+    want = plain.fit(x, verbose=0, **arguments).history
+    interrupted(make(), x, 2, [AtomicBackup(tmp_path, keep=True)], **arguments)
+    for epochs in ([2, 3], []):
+        model, backup = make(), AtomicBackup(tmp_path, keep=True)
+        history = model.fit(x, verbose=0, callbacks=[backup], **arguments)
+        assert history.epoch == epochs
+        assert backup.path.exists()
+        assert backup.history == {name: pytest.approx(values) for name, values in want.items()}
+        for one, other in zip(variables(model), variables(plain), strict=True):
+            np.testing.assert_array_equal(one, other)

@@ -68,40 +68,34 @@ def test_a_rate_that_is_too_high_stops_fit_and_brings_the_epochs_first_weights_b
     assert model.evaluate(x, verbose=0, return_dict=True)["mse"] < restored
 
 
-class Rows(keras.utils.PyDataset):
-    """Batches of 20 rows, one of which is spoilt in the epochs from one on."""
+def break_at(model, batch, value=np.nan, from_epoch=0):
+    """A callback that spoils a weight before a batch, in the epochs from one on."""
+    epochs = []
 
-    def __init__(self, x, batch, value, from_epoch=0):
-        super().__init__()
-        self.x, self.batch, self.value = x, batch, value
-        self.epoch, self.from_epoch = 0, from_epoch
+    def assign(now, logs):
+        if now == batch and epochs[-1] >= from_epoch:
+            kernel = model.trainable_weights[0]
+            kernel.assign(ops.full(kernel.shape, value))
 
-    def __len__(self):
-        return len(self.x) // 20
-
-    def on_epoch_end(self):
-        self.epoch += 1
-
-    def __getitem__(self, i):
-        rows = self.x[20 * i : 20 * (i + 1)].copy()
-        if i == self.batch and self.epoch >= self.from_epoch:
-            rows[3, 5] = self.value
-        return rows, rows
+    return LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: epochs.append(epoch), on_train_batch_begin=assign
+    )
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_bad_batch_is_named(make, x, value):
-    error = diverge(make(), Rows(x, 6, value), epochs=3)
+    model = make()
+    error = diverge(model, x, [break_at(model, 6, value)], epochs=3, batch_size=20)
     assert (error.epoch, error.batch) == (0, 6)
     assert "(epoch 1, batch 7), likely caused by rows that are NaN, infinite" in str(error)
     assert "far too large, or a learning rate of 0.001 that is too high; the wei" in str(error)
 
 
 def test_the_batches_of_one_execution_are_named_together(make, x):
-    error = diverge(make(steps_per_execution=4), Rows(x, 9, np.nan), epochs=3)
-    assert "batches 9 to 10" in str(error)
-    error = diverge(make(steps_per_execution=4), Rows(x, 6, np.nan), epochs=3)
-    assert "batches 5 to 8" in str(error)
+    for batch, named in ((8, "batches 9 to 10"), (4, "batches 5 to 8")):
+        model = make(steps_per_execution=4)
+        error = diverge(model, x, [break_at(model, batch)], epochs=3, batch_size=20)
+        assert named in str(error)
 
 
 def spoil(model, value, epoch):
@@ -155,8 +149,17 @@ def test_infinite_growth_lets_everything_finite_pass(make, x):
 
 @pytest.mark.slow
 def test_a_broken_validation_loss_stops_too(make, x):
-    bad = Rows(x, 0, np.nan)
-    error = diverge(make(), x, validation_data=bad, epochs=2)
+    model = make()
+    sound = []
+
+    def spoil_test(logs):
+        sound.append(np.array(model.trainable_weights[0]))
+        model.trainable_weights[0].assign(np.full_like(sound[-1], np.nan))
+
+    spoiled = LambdaCallback()
+    spoiled.on_test_begin = spoil_test
+    spoiled.on_test_end = lambda logs: model.trainable_weights[0].assign(sound[-1])
+    error = diverge(model, x, [spoiled], validation_data=x, epochs=2)
     assert error.what == "validation loss is nan"
     assert str(error).endswith(". Try looking at the validation rows")
 
@@ -176,7 +179,8 @@ def test_a_sound_training_goes_on_as_without_it(make, x, assert_same):
 
 def test_a_backup_beside_it_keeps_the_last_sound_epoch(make, x, tmp_path):
     model = make()
-    error = diverge(model, Rows(x, 6, np.nan, from_epoch=2), [AtomicBackup(tmp_path)], epochs=5)
+    callbacks = [break_at(model, 6, from_epoch=2), AtomicBackup(tmp_path)]
+    error = diverge(model, x, callbacks, epochs=5, batch_size=20)
     with np.load(tmp_path / "backup.npz") as file:
         assert json.loads(str(file["state"]))["epoch"] == error.epoch
     resumed = make()
@@ -188,7 +192,8 @@ def test_a_backup_beside_it_keeps_the_last_sound_epoch(make, x, tmp_path):
 def test_half_precision_is_among_the_remedies(make, x):
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        error = diverge(make(), Rows(x, 6, np.nan), epochs=3)
+        model = make()
+        error = diverge(model, x, [break_at(model, 6)], epochs=3, batch_size=20)
     finally:
         keras.config.set_dtype_policy("float32")
     assert ". Try looking at these rows, then a learning rate" in str(error)
@@ -215,3 +220,42 @@ def test_a_sweep_records_the_cause_and_goes_on(x, tmp_path):
     assert trials[1e6].status == "FAILED"
     assert "likely caused by a learning rate of 1e+06 that is too high" in trials[1e6].message
     assert tuner.get_best_hyperparameters()[0].get("rate") == 0.1
+
+
+def test_the_first_loss_is_that_before_the_first_step(x):
+    """Case 50 of faults.md: the first execution has many steps, which had exploded already."""
+    model = kerasae.stacked_autoencoder((64,), (4,))
+    model.compile(keras.optimizers.Adam(1e4))
+    guard = StabilityGuard(x=x)
+    error = diverge(model, x, guard=guard, epochs=2)
+    assert guard.first_loss < 1
+    assert error.epoch == 0
+    assert str(error).startswith("training must stay stable. Received: loss is ")
+
+
+@pytest.mark.parametrize("rate", [10.0, 100.0, 1000.0])
+def test_a_training_that_ends_worse_than_the_mean_is_refused(digits, rate):
+    """Case 50 of faults.md."""
+    model = kerasae.stacked_autoencoder((64,), (4,))
+    model.compile(keras.optimizers.Adam(rate))
+    error = diverge(model, digits, guard=StabilityGuard(x=digits), epochs=2)
+    mean = np.square(digits - digits.mean(axis=0)).mean()
+    if rate == 10:
+        assert str(error).startswith("training must end better than predicting the mean")
+        assert f"where the mean has {mean:.4g}"[:-1] in str(error)
+        assert f"Try a learning rate of {rate / 10:.2g}" in str(error)
+
+
+def test_a_training_that_is_only_short_passes(digits):
+    model = kerasae.stacked_autoencoder((64,), (4,))
+    model.compile("adam")
+    model.fit(digits, epochs=1, verbose=0, callbacks=[StabilityGuard(x=digits)])
+    mean = np.square(digits - digits.mean(axis=0)).mean()
+    assert model.evaluate(digits, verbose=0, return_dict=True)["mse"] > mean
+
+
+def test_watching_rows_changes_nothing(make, x, assert_same):
+    plain, watched = make(), make()
+    plain.fit(x, epochs=3, shuffle=False, verbose=0)
+    watched.fit(x, epochs=3, shuffle=False, verbose=0, callbacks=[StabilityGuard(x=x)])
+    assert_same(plain, watched)

@@ -163,26 +163,6 @@ def test_idx_faults(tmp_path, content, message):
         load(written(tmp_path / "rows.idx", content))
 
 
-CSV = {
-    "long line": ("a,b\n1,2\n3,4,5\n", ValueError, "#3.*Expected 2 columns, got 3"),
-    "short line": ("a,b\n1,2\n3\n", ValueError, "#3.*Expected 2 columns, got 1"),
-    "text": ("a,b\n1,2\n3,red\n", TypeError, "column 'b' must .*Received: 'red' in row 1 "),
-    "twice": ("a,a\n1,2\n", ValueError, "must differ. Received: 'a' more than once"),
-    "no header": ("1,2\n3,4\n", ValueError, "header must hold the names of the columns"),
-    "utf-8": (b"a,b\n1,\xff\xfe\n", (ValueError, TypeError), "rows.csv"),
-    "semicolons": ("a;b\n1;2\n", ValueError, "semicolons"),
-    "header only": ("a,b\n", ValueError, "Received: 0 rows"),
-    "empty": ("", ValueError, "[Ee]mpty"),
-    "missing": ("a,b\n1,2\n3,\n", ValueError, "1 NaN.*row 1, column 1 'b'"),
-}
-
-
-@pytest.mark.parametrize(("content", "kind", "message"), CSV.values(), ids=CSV)
-def test_csv_faults(tmp_path, content, kind, message):
-    with pytest.raises(kind, match=message):
-        load(written(tmp_path / "rows.csv", content))
-
-
 def test_labels_are_taken_out_of_a_table(tmp_path):
     path = written(tmp_path / "iris.csv", "a,b,kind\n1,2,red\n3,4,blue\n5,6,red\n")
     data = load(path, label="kind", test_fraction=0)
@@ -216,7 +196,7 @@ def test_unknown_names_and_formats(tmp_path):
         ("rows.parquet", "pyarrow must be installed for .parquet files. Try pip install pyarrow"),
         (
             "digits",
-            "sklearn must be installed for the data set digits. Try pip install scikit-learn",
+            "sklearn must be .* the data set digits. Try pip install scikit-learn",
         ),
     ],
 )

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 import kerasae
-from kerasae.methods import deep_features
-from kerasae.models import recipes
 from families.top_k_autoencoder import top_k_autoencoder
 from families.vector_quantized import vector_quantized_autoencoder
+from kerasae.methods import deep_features
+from kerasae.models import recipes
 
 FAMILIES = {"vector-quantized": vector_quantized_autoencoder, "top-k": top_k_autoencoder}
 

@@ -1,8 +1,8 @@
 """Its builder."""
 
+from families.top_k import TopK
 from kerasae.models.zoo.arguments import passes_on_to
 from kerasae.models.zoo.stacked import stacked_autoencoder
-from families.top_k import TopK
 
 
 @passes_on_to(stacked_autoencoder)

@@ -1,8 +1,8 @@
 """Its builder."""
 
+from families.vector_quantizer import VectorQuantizer
 from kerasae.models.zoo.arguments import passes_on_to
 from kerasae.models.zoo.stacked import stacked_autoencoder
-from families.vector_quantizer import VectorQuantizer
 
 
 @passes_on_to(stacked_autoencoder)

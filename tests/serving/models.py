@@ -39,8 +39,7 @@ class Plain(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "path")])
     def gate(self, path):
-        """Writes PATH.begun, and runs until the file PATH exists."""
-        tf.io.write_file(path[0] + ".begun", "")
+        """Runs until the file PATH exists."""
 
         def closed(rounds):
             # A function of the rounds, or the look at the folder could be taken out of the loop.

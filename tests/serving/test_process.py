@@ -7,13 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from serving.client import predict, send
+from serving.client import send
 
 COMMAND = """
 import sys
@@ -87,20 +85,18 @@ def test_a_signal_lets_requests_in_flight_end(serve, plain, tmp_path_factory, un
     assert "Could not find cuda" not in text
     gate = tmp_path_factory.mktemp("gate") / "open"
     body = {"signature_name": "gate", "instances": [str(gate)]}
-    with ThreadPoolExecutor(1) as pool:
-        try:
-            running = pool.submit(predict, url, "plain", body, timeout=60)
-            until(Path(f"{gate}.begun").exists)
-            waiting = taken_up(url, {"instances": [0]})
-            process.send_signal(number)
-            until(lambda: refuses(url))
-            assert not running.done()
-        finally:
-            gate.touch()
-        assert running.result() == (200, {"predictions": [True]})
-    response = waiting.getresponse()
-    assert (response.status, json.loads(response.read())) == (200, {"predictions": [3.0]})
-    waiting.close()
+    try:
+        running = taken_up(url, body)
+        waiting = taken_up(url, {"instances": [0]})
+        process.send_signal(number)
+        until(lambda: refuses(url))
+        assert process.poll() is None
+    finally:
+        gate.touch()
+    for connection, value in ((running, True), (waiting, 3.0)):
+        response = connection.getresponse()
+        assert (response.status, json.loads(response.read())) == (200, {"predictions": [value]})
+        connection.close()
     rest, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert rest.splitlines()[-2:] == ["stopped", "no Keras code"]

@@ -1,5 +1,7 @@
 import csv
+import fcntl
 import json
+import os
 import re
 import statistics
 from pathlib import Path
@@ -216,3 +218,94 @@ def test_the_winner_is_exported(swept, kerasae):
     np.testing.assert_array_equal(load_model(folder).encode(x), best_model(swept).encode(x))
     assert kerasae("export", folder / "model.keras", "--name", "winner")[0] == 0
     assert Path("saved_models/winner/2/saved_model.pb").is_file()
+
+
+DAMAGES = {
+    "truncated": lambda path: path.write_text(path.read_text()[:40]),
+    "another form": lambda path: path.write_text("[1]"),
+    "no error": lambda path: path.write_text(path.read_text().replace('"val_mse": ', '"x": ')),
+    "NaN": lambda path: path.write_text(
+        re.sub('"val_mse": .*', '"val_mse": NaN,', path.read_text())
+    ),
+    "missing": lambda path: path.unlink(),
+    "folder missing": lambda path: path.parent.rename(path.parent.parent / "gone"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_the_runner_up_never_wins_by_damage(tmp_path, untrained, space, mistake, damage):
+    """Cases 28 and 53 of faults.md."""
+    directory = tmp_path / "s"
+    rows = search("digits", space, directory)
+    trial = min(rows, key=lambda row: row["val_mse"])["trial"]
+    path = directory / f"trial_{trial}" / "result.json"
+    DAMAGES[damage](path)
+    if damage == "folder missing" and trial == max(row["trial"] for row in rows):
+        pytest.skip("nothing shows that there was a last trial")
+    with pytest.raises(ValueError, match="result of every finished trial must be whole") as caught:
+        best_model(directory)
+    assert str(path) in str(caught.value)
+    assert f"trial_{trial}" in mistake("export", directory)
+    assert not Path("saved_models").exists()
+    assert search("digits", space, directory, resume=True) == rows
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing"])
+def test_a_damaged_model_of_the_winner_is_named(tmp_path, space, mistake, damage):
+    """Cases 31 and 53 of faults.md."""
+    (*_, row) = search("digits", {"layout": ["4"]}, tmp_path / "s", **OPTIONS)
+    path = tmp_path / "s" / f"trial_{row['trial']}" / "model.keras"
+    path.write_bytes(path.read_bytes()[:1000]) if damage == "truncated" else path.unlink()
+    assert str(path) in mistake("export", tmp_path / "s")
+    assert not Path("saved_models").exists()
+
+
+@pytest.mark.parametrize("name", ["trial.json", "sweep.json", "oracle.json", "result.json"])
+@pytest.mark.parametrize("content", ["", "{}", "[]", "null", '{"trial": 1}', '"text"'])
+def test_files_of_another_form_are_made_anew_or_named(tmp_path, untrained, space, name, content):
+    """Case 28 of faults.md."""
+    rows = search("digits", space, tmp_path / "s")
+    place = tmp_path / "s" if name in ("sweep.json", "oracle.json") else tmp_path / "s/trial_0001"
+    (place / name).write_text(content)
+    (tmp_path / "s" / "trial_notes").mkdir()
+    try:
+        assert search("digits", space, tmp_path / "s", resume=True) == rows
+    except ValueError as error:
+        assert name == "sweep.json"
+        assert "sweep.json" in str(error)
+
+
+def test_trials_that_all_fail_end_the_command_with_a_line_each(kerasae):
+    """Case 54 of faults.md."""
+    line = "tune search --set layout=4 --set learning_rate=1e30,1e32 --epochs 1 --name s"
+    status, _, err = kerasae(*line.split())
+    assert status == 2
+    *failed, last = (line for line in err.splitlines() if not line.startswith("warning:"))
+    assert [line.split(":")[:2] for line in failed] == [
+        ["failed", " trial 0000"],
+        ["failed", " trial 0001"],
+    ]
+    assert last.startswith("error: a trial of the sweep must be completed. Received: 2 failed ones")
+
+
+def test_a_trial_that_learnt_nothing_but_divergence_does_not_win(tmp_path):
+    """Case 50 of faults.md, in a sweep."""
+    good, bad = search(
+        "digits", {"layout": ["4"], "learning_rate": [0.01, 1e4]}, tmp_path / "s", **OPTIONS
+    )
+    assert (good["learning_rate"], bad["status"]) == (0.01, "failed")
+    assert "must end better than predicting the mean" in bad["cause"]
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_second_command_on_one_sweep_is_refused_at_once(tmp_path, untrained, space, resume):
+    """Case 46 of faults.md."""
+    search("digits", space, tmp_path / "s")
+    lock = os.open(tmp_path / "s", os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ValueError, match="must be run by one command at a time"):
+            search("digits", space, tmp_path / "s", resume=resume)
+    finally:
+        os.close(lock)
+    assert len(search("digits", space, tmp_path / "s", resume=True)) == 6

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import keras
 
+from kerasae.layers.base import stops_identity
 from kerasae.layers.sparsity import KLSparsityRegularizer
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.stacks import conv_stack, dense_stack
@@ -104,15 +105,16 @@ def stacked_autoencoder(
         gate=gate,
         **({"tied": True} if tied else {}),
     )
-    free = not any((corruption, codings, bottleneck, gate)) and model_class is Autoencoder
+    model = model_class(encoder, decoder, scaler, columns, loss=loss, name=name)
+    remedies = (corruption, codings, bottleneck, gate, getattr(model, "contraction", None))
+    own = type(model) is not Autoencoder and remedies[-1] is None  # the user's to know
     count = math.prod(encoder.output_shape[1:])
-    if free and count >= math.prod(input_shape):
+    if not (own or any(map(stops_identity, remedies))) and count >= math.prod(input_shape):
         warnings.warn(
             f"{count} codings for {math.prod(input_shape)} columns: nothing keeps the model from "
             "learning the identity; add a corruption or a sparse bottleneck, or use fewer codings",
             UserWarning,
             stacklevel=2,
         )
-    model = model_class(encoder, decoder, scaler, columns, loss=loss, name=name)
     model.compile()
     return model

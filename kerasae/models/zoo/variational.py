@@ -27,7 +27,7 @@ def variational_autoencoder(
 
     The loss is the negative evidence lower bound in nats a row, with the divergence weighed by
     beta; `kerasae.evidence_lower_bound` and `kerasae.log_likelihood` measure it, and
-    `model.generate` draws new rows. `encode` answers the mean, without randomness.
+    `model.generate` draws new rows. `encode` gives the mean, without randomness.
 
     Args:
         input_shape: Shape of one row: `(columns,)`, the number of columns, or `(height, width,

@@ -75,7 +75,7 @@ def winner_take_all_autoencoder(
     """A stack in which each coding stands for the few rows that excite it most, compiled.
 
     Rows of columns get lifetime sparsity; images get feature maps as codings, with spatial and
-    lifetime sparsity. `encode` answers the rectified codings of before the competition, which are
+    lifetime sparsity. `encode` gives the rectified codings of before the competition, which are
     the paper's features; the decoder begins with the competition. See `WinnerTakeAll`.
 
     Args:

@@ -1,0 +1,47 @@
+"""Parquet files, and folders of them as Spark writes them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kerasae.datasets.archives import check_memory, damaged
+from kerasae.datasets.files.table import rows_of_table
+from kerasae.validation import required
+
+
+def read_parquet(
+    path: Path, label: str | None = None, columns: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Reads a Parquet file, or a folder of such files.
+
+    Args:
+        path: `pathlib.Path` of the file or folder.
+        label: Column that holds labels, or None.
+        columns: Columns to read, in this order, or None for all.
+
+    Returns:
+        A dict with "x", "y" and "columns".
+
+    Raises:
+        ValueError: It is damaged or empty, or lacks a column.
+        TypeError: A column is not of numbers.
+        OSError: It cannot be opened.
+        ModuleNotFoundError: pyarrow is missing.
+    """
+    required("pyarrow", ".parquet files")
+    from pyarrow import parquet  # noqa: PLC0415
+
+    if path.is_file():
+        path.open("rb").close()  # what may not be read is not damaged
+    with damaged(path):
+        files = parquet.ParquetDataset(path).files
+    cells = 0
+    for file in files:
+        with damaged(Path(file)):
+            metadata = parquet.read_metadata(file)
+        cells += metadata.num_rows * metadata.num_columns
+    # A run of equal values takes a few bytes in the file and eight each in memory.
+    check_memory(8 * cells, path)
+    with damaged(path):
+        table = parquet.read_table(path, page_checksum_verification=True)
+    return rows_of_table(table, path, label, columns)

@@ -1,0 +1,136 @@
+"""Tables of Arrow, whose columns become the columns of an array."""
+
+import collections
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerasae.validation import column_order, unknown
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LONGEST = 40
+
+
+def rows_of_table(
+    table: "pa.Table",
+    path: Path | str,
+    label: str | None = None,
+    columns: Sequence[str] | None = None,
+    *,
+    place: Callable[[int], str] = "row {}".format,
+    is_number: Callable[[Any], bool] = lambda cell: False,
+) -> dict[str, Any]:
+    """The rows of a table, and its labels.
+
+    Args:
+        table: A `pyarrow.Table`.
+        path: Path of its file, for the messages.
+        label: Column that holds labels, or None.
+        columns: Columns to read, in this order, or None for all. The cells of others are not read.
+        place: Function of the number of a row, from 0, that names its place in the file.
+        is_number: Function of a cell of a column that is not of numbers: whether it could be one.
+
+    Returns:
+        A dict with "x", "y" and "columns".
+
+    Raises:
+        ValueError: There is no row or no column, names are missing or not distinct.
+        TypeError: A column is not of numbers.
+    """
+    names = table.column_names
+    if twice := [name for name, count in collections.Counter(names).items() if count > 1]:
+        raise ValueError(
+            f"the names of the columns must differ. Received: {shown(twice[0])} more than once "
+            f"({path})"
+        )
+    if not table.num_rows:
+        raise ValueError(f"the table must have at least one row. Received: 0 rows ({path})")
+    y = None
+    if label is not None:
+        if label not in names:
+            raise ValueError(unknown("label", label, names) + f" ({path})")
+        y = table[label].to_numpy()
+        table = table.drop_columns([label])
+    if columns is not None:
+        table = table.select(column_order(table.column_names, columns, path))
+    else:
+        table = _without_index(table, path)
+    if not table.num_columns:
+        raise ValueError(
+            f"the table must have at least one column of numbers. Received: 0 columns ({path})"
+        )
+    names = table.column_names
+    cells = []
+    for name in names:
+        values = _decoded(table[name])
+        if not _is_numeric(values.type):
+            texts = ((row, cell.as_py()) for row, cell in enumerate(values) if cell.is_valid)
+            row, cell = next(((row, cell) for row, cell in texts if not is_number(cell)), (0, None))
+            raise TypeError(
+                f"column {shown(name)} must hold real numbers. Received: {shown(cell)} in "
+                f"{place(row)} ({path}). Try encoding or dropping it, or label (--label) "
+                f"{cut(name)}"
+            )
+        cells.append(_numbers(values))
+    return {"x": np.stack(cells, axis=1), "y": y, "columns": names}
+
+
+def _without_index(table, path):
+    """The table without what pandas writes of the numbers of its rows."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    try:
+        stored = (table.schema.pandas_metadata or {}).get("index_columns", ())
+        index = [name for name in stored if name in table.column_names]
+    except (AttributeError, TypeError, ValueError):  # damaged, and not needed
+        index = []
+    of_csv = table.column_names[:1] in ([""], ["Unnamed: 0"])
+    if of_csv and pa.types.is_integer(table[0].type):
+        index = table.column_names[:1]
+    if not index:
+        return table
+    warnings.warn(
+        f"the row index {', '.join(map(shown, index))} is left out ({path}); "
+        "to keep it, write the table after reset_index()",
+        UserWarning,
+        stacklevel=2,
+    )
+    return table.drop_columns(index)
+
+
+def _decoded(values):
+    """A column, with its values in the place of their numbers in a dictionary."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    return values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
+
+
+def _is_numeric(kind):
+    from pyarrow import types  # noqa: PLC0415
+
+    tests = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
+    return any(test(kind) for test in tests)
+
+
+def _numbers(values):
+    import pyarrow as pa  # noqa: PLC0415
+
+    if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
+        return values.to_numpy().astype("float64")
+    return values.cast(pa.float64(), safe=False).to_numpy()
+
+
+def cut(text: Any) -> str:
+    """A text of at most 40 characters."""
+    text = str(text)
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def shown(cell: Any) -> str:
+    """A cell or a name as messages show it, in quotes and cut."""
+    return repr(cut(cell))

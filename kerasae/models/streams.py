@@ -1,0 +1,318 @@
+"""Datasets and generators whose batches are checked as they come, as rows in memory are at once."""
+
+import contextlib
+import itertools
+import math
+import re
+import types
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasae.models.programs import checked_in_pipeline
+from kerasae.validation import FLOAT32_MAX, as_numbers, bounded_rows, column, is_array, names_of
+
+# How a message of a check reads within an error of TensorFlow or in its traceback.
+OWN_MESSAGE = re.compile(
+    r"(?:(ValueError|TypeError): |assertion failed: \[)(.+? must .+?)\]?(?:\n|$)"
+)
+
+
+class RowCheck:
+    """What one part of a batch must be: rows, or targets that are rows.
+
+    It holds NumPy arrays alone, so that a `PyDataset` can take it to other processes.
+
+    Args:
+        where: What messages call the part.
+        row_shape: Shape of a row.
+        limits: The lowest and the highest value of each cell, arrays of that shape.
+        wanted: What the limits are for, as a message says it.
+        columns: Names of the columns, or None for those of the first table.
+        exact: Which columns have to come in float64, of which Keras makes float32, or None.
+        learns: Function that takes the names of the columns of a first table, or None.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        row_shape: Sequence[int],
+        limits: tuple[np.ndarray, np.ndarray],
+        *,
+        wanted: str,
+        columns: Sequence[str] | None = None,
+        exact: np.ndarray | None = None,
+        learns: Callable[[tuple[str, ...]], None] | None = None,
+    ) -> None:
+        self.where, self.row_shape, self.limits = where, tuple(row_shape), limits
+        self.wanted, self.columns, self.exact, self.learns = wanted, columns, exact, learns
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the model that `learns` belongs to."""
+        return {**vars(self), "learns": None}
+
+    def array(self, batch: Any, rows: int | None = None) -> np.ndarray:
+        """A batch that was checked, as an array."""
+        first = names_of(batch) if self.columns is None else None
+        self.columns = self.columns if first is None else tuple(first)
+        x, _ = bounded_rows(batch, self.row_shape, self.columns, self.where, wide=True)
+        outside = ((x < self.limits[0]) | (x > self.limits[1])).any(axis=0)
+        if outside.any():
+            index = np.argwhere(outside)[0]
+            found = f"values outside in {column(index, self.columns)}"
+            raise ValueError(f"{self._requirement()} {found}")
+        if rows not in (None, len(x)):
+            raise ValueError(
+                f"{self.where} must have one row for each of x. Received: {len(x)} for {rows} rows"
+            )
+        if self.exact is not None and x.dtype.itemsize > 4:
+            raise ValueError(lost_digits(self.exact, self.columns, self.where))
+        if first is not None and self.learns is not None:
+            self.learns(tuple(self.columns or ()))
+        return x.astype("float32", copy=False) if x.dtype == "float64" else x
+
+    def spec(self, spec: Any) -> None:
+        """Refuses what can be seen of a dataset before it is read."""
+        if (shape := checked_spec(spec, self.where)) is None:
+            return
+        flat = [math.prod(self.row_shape)]
+        bare = list(self.row_shape[:-1]) if self.row_shape[-1:] == (1,) else flat
+        given, images = shape[1:], len(self.row_shape) == 3
+        if len(shape) - 1 == len(self.row_shape):
+            pairs = zip(given, self.row_shape, strict=True)
+            fits = all(one in (None, other) for one, other in pairs)
+        else:
+            fits = images and given in (flat, bare)
+        if not fits:
+            batched = given == list(self.row_shape)[1:] and shape[:1] == list(self.row_shape)[:1]
+            hint = ". Try dataset.batch(32)" * batched
+            raise ValueError(
+                f"{self.where} must be batches of rows of shape {self.row_shape}. "
+                f"Received: elements of shape {tuple(shape)}{hint}"
+            )
+
+    def tensor(self, tensor: Any) -> Any:
+        """A tensor of a dataset, with the check in its pipeline."""
+        message = f"{self._requirement()} NaN, infinite or other values outside in a batch"
+        return checked_in_pipeline(tensor, self.row_shape, self.limits, message)
+
+    def _requirement(self):
+        return f"{self.where} must hold finite numbers, {self.wanted}. Received:"
+
+
+class NumberCheck:
+    """What labels or sample weights of a batch must be.
+
+    Args:
+        where: What messages call the part.
+        what: What they call one number of it.
+        check: Function of an array that refuses others, or None.
+        least: The lowest value.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        what: str,
+        *,
+        check: Callable[[np.ndarray], None] | None = None,
+        least: float = -math.inf,
+    ) -> None:
+        self.where, self.what, self.check, self.least = where, what, check, least
+
+    def array(self, batch: Any, rows: int | None = None) -> np.ndarray:
+        """A batch that was checked, as an array."""
+        numbers = as_numbers(batch, rows, self.where, what=self.what, least=self.least)
+        if self.check is not None:
+            self.check(numbers)
+        return numbers
+
+    def spec(self, spec: Any) -> None:
+        """Refuses what can be seen of a dataset before it is read."""
+        shape = checked_spec(spec, self.where)
+        if self.check is not None and shape:
+            self.check(np.broadcast_to(0.0, [size or 1 for size in shape]))
+
+    def tensor(self, tensor: Any) -> Any:
+        """A tensor of a dataset, with the check in its pipeline."""
+        least = f" of at least {self.least:g}" if math.isfinite(self.least) else ""
+        message = f"{self.where} must hold finite numbers{least}. Received: others in a batch"
+        limits = max(self.least, -FLOAT32_MAX), FLOAT32_MAX
+        return checked_in_pipeline(tensor, None, limits, message)
+
+
+class BatchCheck:
+    """The checks of rows, targets and sample weights; None for a part that may be anything.
+
+    Args:
+        parts: Up to three of the classes above, or None.
+    """
+
+    def __init__(self, *parts: Any) -> None:
+        self.parts = parts
+
+    def __call__(self, batch: Any) -> tuple[Any, ...]:
+        """A batch of a generator or a `PyDataset`, checked."""
+        given = _at_most_three(batch) if isinstance(batch, tuple | list) else (batch,)
+        checked, rows = [], None
+        for part, check in itertools.zip_longest(given, self.parts[: len(given)]):
+            if getattr(check, "columns", ()) is None:
+                check.columns = self.parts[0].columns
+            checked.append(part if check is None or part is None else check.array(part, rows))
+            rows = len(checked[0])
+        return tuple(checked)  # Keras takes no bare rows from a generator
+
+    def of_dataset(self, dataset: Any) -> Any:
+        """A `tf.data.Dataset`, checked; one that is spread over devices already as it is."""
+        if not hasattr(dataset, "map"):
+            return dataset
+        spec = dataset.element_spec
+        several = isinstance(spec, tuple)
+        used = self.parts[: len(_at_most_three(spec)) if several else 1]
+        for part, check in zip(spec if several else (spec,), used, strict=False):
+            if check is not None:
+                check.spec(part)
+        if int(dataset.cardinality()) == 0:
+            raise ValueError("x must have at least one batch. Received: an empty dataset")
+
+        def checked(*batch: Any) -> Any:
+            pairs = zip(batch, used, strict=False)
+            found = [part if check is None else check.tensor(part) for part, check in pairs]
+            return (*found, *batch[len(found) :]) if several else found[0]
+
+        return dataset.map(checked)
+
+
+class CheckedDataset(keras.utils.PyDataset):
+    """A `PyDataset` whose batches are checked, by as many workers as it has.
+
+    Args:
+        dataset: The `PyDataset`.
+        check: A `BatchCheck`.
+    """
+
+    def __init__(self, dataset: keras.utils.PyDataset, check: BatchCheck) -> None:
+        super().__init__(
+            workers=dataset.workers,
+            use_multiprocessing=dataset.use_multiprocessing,
+            max_queue_size=dataset.max_queue_size,
+        )
+        self.dataset, self.check = dataset, check
+
+    def __getitem__(self, index: int) -> Any:
+        return self.check(self.dataset[index])
+
+    @property
+    def num_batches(self) -> int | None:
+        """Those of the dataset."""
+        return self.dataset.num_batches
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def on_epoch_begin(self) -> None:
+        """Passed on to the dataset."""
+        self.dataset.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        """Passed on to the dataset."""
+        self.dataset.on_epoch_end()
+
+
+class FiniteLoss(keras.callbacks.Callback):
+    """Ends a `fit` on batches that nothing looked at before, where they made the loss NaN."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if not math.isfinite((logs or {}).get("loss", 0)):
+            raise ValueError(
+                f"x must hold finite numbers. Received: a loss of {(logs or {})['loss']} (epoch "
+                f"{epoch + 1}), and weights that are NaN. Try looking for NaN in the batches, or a "
+                "lower learning rate"
+            )
+
+
+def is_checked(x: Any) -> bool:
+    """Whether `checked_stream` looks at each batch of a stream before it is used."""
+    own = isinstance(x, keras.utils.PyDataset | types.GeneratorType)
+    return is_array(x) or own or (hasattr(x, "element_spec") and hasattr(x, "map"))
+
+
+def checked_stream(x: Any, check: BatchCheck) -> Any:
+    """A stream whose batches are checked as they come, of the same kind and length.
+
+    Args:
+        x: A `tf.data.Dataset`, a `PyDataset` or a generator. Others pass as they are.
+        check: A `BatchCheck`.
+
+    Returns:
+        The stream.
+
+    Raises:
+        ValueError: Shapes that can be seen to be wrong before it is read.
+        TypeError: Elements that are not real numbers, or ragged, sparse or named tensors.
+    """
+    if hasattr(x, "element_spec"):
+        return check.of_dataset(x)
+    if isinstance(x, keras.utils.PyDataset):
+        return CheckedDataset(x, check)
+    if isinstance(x, types.GeneratorType):
+        return (check(batch) for batch in x)
+    return x
+
+
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """Raises what a check says instead of the error that TensorFlow wraps it in."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.startswith("tensorflow"):
+            if "is not compatible with expected shape" in str(error):
+                shapes = re.search(
+                    r"Shape of tensor .*?(\[.*?\]).*? expected shape (\[.*?\])", str(error)
+                )
+                got, wanted = shapes.groups() if shapes else ("others", "")
+                raise ValueError(
+                    f"x must be batches of rows of shape {wanted}. Received: shape {got}"
+                ) from None
+            if found := OWN_MESSAGE.search(str(error)):
+                kind = TypeError if found[1] == "TypeError" else ValueError
+                raise kind(found[2].strip()) from None
+        raise
+
+
+def checked_spec(spec: Any, where: str) -> list[int | None] | None:
+    """The shape that a dataset says it has, None where it does not, of a tensor of numbers."""
+    kind = type(spec).__name__
+    if isinstance(spec, dict) or kind in ("RaggedTensorSpec", "SparseTensorSpec"):
+        named = {"RaggedTensorSpec": "ragged tensors", "SparseTensorSpec": "sparse tensors"}
+        raise TypeError(
+            f"{where} must be batches of dense rows. Received: {named.get(kind, 'a dict')}. "
+            "Try dataset.map with a function that makes one tensor of them"
+        )
+    dtype = getattr(spec, "dtype", None)
+    if dtype is not None and not (dtype.is_floating or dtype.is_integer or dtype.name == "bool"):
+        raise TypeError(f"{where} must hold real numbers. Received: {dtype.name} values")
+    shape = getattr(spec, "shape", None)
+    return None if shape is None or shape.rank is None else shape.as_list()
+
+
+def lost_digits(wide: np.ndarray, columns: Sequence[str] | None, where: str) -> str:
+    """The message for float64 rows that would be rounded to float32 before they are scaled."""
+    named = column(np.argwhere(wide)[0], columns)
+    return (
+        f"{where} must hold values that float32 can tell apart, as Keras or the method makes them "
+        f"float32. Received: float64 or integers in {named}, which would lose digits. Try "
+        "subtracting an offset from the column, or fit on rows in memory without further arguments"
+    )
+
+
+def _at_most_three(batch):
+    if len(batch) > 3 or isinstance(batch, dict):
+        raise ValueError(
+            "a batch must be rows, or (rows, targets[, sample weights]). "
+            f"Received: {len(batch)} parts"
+        )
+    return batch

@@ -1,0 +1,78 @@
+"""A new version of a model, loaded and tried apart from all others."""
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from kerasae.serving.saved_model import Bundle, time_limit
+
+NUMBER = re.compile("[0-9]{1,18}")
+# What models in other formats are written to, by `kerasae export` and others.
+OTHER_FORMATS = {".onnx", ".tflite", ".keras", ".h5", ".pt", ".pkl", ".joblib"}
+
+
+class Loader(threading.Thread):
+    """Loads and tries a version apart from all others, for a limited time.
+
+    Args:
+        folder: Folder of the version.
+        root: Folder of the models.
+        seconds: The time.
+        ended: Function that is called at the end.
+    """
+
+    def __init__(
+        self, folder: Path, root: Path, seconds: float, ended: Callable[[], object]
+    ) -> None:
+        super().__init__(name="loader", daemon=True)
+        self.footprint = footprint(folder)
+        self.began = time.monotonic()
+        self.bundle: Bundle | None = None
+        self.error = f"it must load within {seconds:g} seconds. Received: one that takes longer"
+        self._arguments = folder, root
+        self._seconds = seconds
+        self._ended = ended
+        self.cancel = lambda: None
+
+    def run(self) -> None:
+        """Fills `bundle`, or `error` with the reason why it cannot be served."""
+        try:
+            with time_limit(self._seconds) as self.cancel:
+                bundle = Bundle(*self._arguments)
+                bundle.probe()
+            self.bundle = bundle
+        except Exception as error:
+            self.error = " ".join(str(error).split()) or type(error).__name__
+        self._ended()
+
+    def seconds(self) -> float:
+        """The time since it began."""
+        return time.monotonic() - self.began
+
+    def is_done(self) -> bool:
+        """Whether it has ended, or an operator in it does not stop when its time is over."""
+        return not self.is_alive() or self.seconds() > self._seconds + 5
+
+
+def versions(folder: str | os.PathLike[str]) -> dict[int, Path]:
+    """The folders of the versions of a model by number; empty where it has none.
+
+    Those of other formats, such as ONNX, are left out.
+    """
+    numbered = (path for path in Path(folder).iterdir() if NUMBER.fullmatch(path.name))
+    return {int(path.name): path for path in numbered if path.is_dir() and not _is_foreign(path)}
+
+
+def _is_foreign(folder):
+    """Whether a version is the export of another format, and has no SavedModel beside it."""
+    names = {path.suffix for path in folder.iterdir()}
+    return bool(names & OTHER_FORMATS) and not (folder / "saved_model.pb").exists()
+
+
+def footprint(folder: Path) -> tuple:
+    """Names, sizes and times of a version's files, which differ once it was changed."""
+    stats = ((str(path), path.lstat()) for path in sorted(folder.rglob("*")))
+    return tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)

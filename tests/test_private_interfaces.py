@@ -27,6 +27,7 @@ USES = {
     },
     "tensorflow": {
         "tensorflow.python.framework.convert_to_constants": "tf2onnx taking a concrete function",
+        "tensorflow.python.eager.cancellation": "a public way to end a function that runs too long",
     },
 }
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import typer
 
+from kerasae.cli.text import printable
+
 # What libraries raise because of a file, a number or a machine, though it is none of the classes
 # that `_of_the_user` knows: by the top package and the class, as most are not imported here.
 FOREIGN = {
@@ -164,9 +166,9 @@ def _app() -> typer.Typer:
 def _show_warning(message, category, *_):
     # A library's deprecations do not concern the user of the command.
     if category is UserWarning:
-        print(f"warning: {message}", file=sys.stderr)
+        print(f"warning: {printable(str(message))}", file=sys.stderr)
 
 
 def _end(message, status):
-    print("error:", " ".join(message.split()), file=sys.stderr)
+    print("error:", printable(" ".join(message.split())), file=sys.stderr)
     sys.exit(status)

@@ -8,17 +8,15 @@ from typing import Any
 import numpy as np
 
 from kerasae.atomic import write_file
+from kerasae.cli.text import as_cell
 from kerasae.datasets import Data, load
 from kerasae.models import Autoencoder
-from kerasae.validation import column_order, required
+from kerasae.validation import required
 
 
 def load_rows(autoencoder: Autoencoder, data: str, key: str | None, label: str | None) -> Data:
     """The data, its columns in the order of the model where both have names."""
-    rows = load(data, key=key, label=label)
-    if rows.columns and autoencoder.columns:
-        order = column_order(rows.columns, autoencoder.columns, data)
-        rows = rows._replace(x=rows.x[:, order], columns=list(autoencoder.columns))
+    rows = load(data, key=key, label=label, columns=autoencoder.columns)
     # Flat rows become images here, and those that do not fit are refused.
     return rows._replace(x=autoencoder._checked_rows(rows.x, data))
 
@@ -49,7 +47,18 @@ def write_table(columns: Mapping[str, Any], path: Path) -> None:
         import pyarrow
         from pyarrow import csv, parquet
 
-        write = csv.write_csv if path.suffix == ".csv" else parquet.write_table
-        write(pyarrow.table(dict(columns)), file)
+        if path.suffix == ".csv":
+            csv.write_csv(pyarrow.table(_as_cells(columns)), file)
+        else:
+            parquet.write_table(pyarrow.table(dict(columns)), file, write_page_checksum=True)
 
     write_file(path, as_numpy if path.suffix == ".npy" else as_table)
+
+
+def _as_cells(columns):
+    """The columns, with no name and no text that a spreadsheet would take for a formula."""
+    texts = {name for name, values in columns.items() if np.asarray(values).dtype.kind == "U"}
+    return {
+        as_cell(name): [as_cell(str(one)) for one in values] if name in texts else values
+        for name, values in columns.items()
+    }

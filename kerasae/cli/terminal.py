@@ -5,12 +5,27 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
-console = Console()
+from kerasae.cli.text import printable
+
+
+class Terminal(Console):
+    """A console to which markup, emoji codes and control characters in a text mean nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Makes a text of a string; of all that is printed, cells of tables too."""
+        return super().render_str(printable(text), **options)
+
+
+console = Terminal()
 
 DataOption = Annotated[
     str, typer.Argument(help="digits, mnist, or a .npz, .npy, .csv, .parquet or IDX file.")
@@ -54,7 +69,7 @@ def starting() -> Iterator[None]:
 
 def show_path(what: str, path: Path | str) -> None:
     """Prints where something was written, on one line that can be copied."""
-    console.print(f"{what}: {path}", soft_wrap=True, highlight=False)
+    console.print(f"{what}: {printable(str(path), kept='')}", soft_wrap=True, highlight=False)
 
 
 def data_name(data: str | Path) -> str:

@@ -9,7 +9,14 @@ import numpy as np
 from keras import ops
 
 from kerasae.layers.base import LayerOptions
-from kerasae.validation import FLOAT32_MAX, bounded_rows, column, is_array, names_of
+from kerasae.validation import (
+    FLOAT32_MAX,
+    bounded_rows,
+    column,
+    is_array,
+    merged_column,
+    names_of,
+)
 
 # A column whose values are this many times its range loses digits in float32 before it is scaled,
 # and one of so many times as many has fewer than 256 different values in it.
@@ -179,14 +186,21 @@ def constant_columns(is_constant: np.ndarray, names: Sequence[str] | None = None
     return f"{len(columns)} of {len(is_constant)} columns are constant and scaled to 0: {named}"
 
 
-def _is_constant(scaler):
-    # A constant column's variance is not 0 but the square of its mean's rounding error.
-    return scaler.variance <= ops.square(1e-5 * scaler.mean)
+# Of a constant column a Normalization measures, instead of 0, what its mean is rounded by.
+ROUNDING = 1e-5
 
 
-def _divisor(scaler):
+def _moments(scaler):
+    """Mean, divisor and which columns are constant, of a Normalization, as arrays."""
+    mean, variance = map(ops.convert_to_numpy, (scaler.mean, scaler.variance))
+    constant = variance <= np.square(ROUNDING * mean)
     # Keras divides a constant column by 1e-7; here it keeps its size, as in RangeScaling.
-    return ops.where(_is_constant(scaler), 1.0, ops.sqrt(scaler.variance))
+    return mean, np.where(constant, 1, np.sqrt(variance)).astype("float32"), constant
+
+
+def _affine(scaler, dtype):
+    """Factor and offset of a Rescaling, one for all columns or one for each."""
+    return tuple(np.asarray(number, dtype) for number in (scaler.scale, scaler.offset))
 
 
 def wide_columns(scaler: keras.layers.Layer | None) -> np.ndarray:
@@ -201,9 +215,10 @@ def wide_columns(scaler: keras.layers.Layer | None) -> np.ndarray:
     if isinstance(scaler, RangeScaling) and scaler.built:
         offset = scaler.mean / scaler.range
     elif isinstance(scaler, keras.layers.Normalization) and scaler.mean is not None:
-        offset = ops.convert_to_numpy(scaler.mean / _divisor(scaler))
+        mean, divisor, _ = _moments(scaler)
+        offset = (mean / divisor)[0]  # one for all rows
     elif isinstance(scaler, keras.layers.Rescaling):
-        offset = np.asarray(scaler.offset, "float64")
+        _, offset = _affine(scaler, "float64")
     else:
         return np.array(False)
     return np.abs(offset) > WIDE
@@ -218,6 +233,44 @@ def _dtype_for(scaler, x):
     """The type to scale in."""
     wide = keras.backend.standardize_dtype(x.dtype) in WIDE_TYPES and wide_columns(scaler).any()
     return "float64" if wide and has_float64() else "float32"
+
+
+def check_digits(
+    scaler: keras.layers.Layer | None,
+    rows: np.ndarray,
+    names: Sequence[str] | None = None,
+    where: Any = "x",
+) -> None:
+    """Refuses rows to train on whose values would be the same once they are scaled float32.
+
+    Args:
+        scaler: As in `scale`.
+        rows: Array of float64 or integers, shape (rows, ...).
+        names: Names of the columns, or None.
+        where: What the messages call the rows.
+
+    Raises:
+        ValueError: A column whose values float32 cannot tell apart.
+    """
+    if isinstance(scaler, keras.layers.Normalization):
+        mean, _, constant = _moments(scaler)
+        width = np.subtract(rows.max(axis=0), rows.min(axis=0), dtype="float64")
+        lost = (constant & (width > 0) & (width <= 2 * ROUNDING * np.abs(mean)))[0]
+        if lost.any():
+            index = np.argwhere(np.broadcast_to(lost, rows.shape[1:]))[0]
+            raise ValueError(
+                f"{where} must hold values that float32 can tell apart. Received: "
+                f"{column(index, names)}, which Normalization takes for constant, with values "
+                f"{width[tuple(index)]:.3g} apart. Try RangeScaling() adapted to the rows, or "
+                "subtracting an offset from the column"
+            )
+    exact = wide_columns(scaler).any() and has_float64()
+    if exact and isinstance(scaler, keras.layers.Rescaling):
+        factor, offset = _affine(scaler, "float64")
+        rows = rows * factor + offset
+    adapted = isinstance(scaler, RangeScaling | keras.layers.Normalization)
+    if not adapted or (wide_columns(scaler).any() and not exact):
+        merged_column(rows, names, where)
 
 
 def scaler_state(scaler: keras.layers.Layer | None) -> list[np.ndarray]:
@@ -258,10 +311,11 @@ def scale(scaler: keras.layers.Layer | None, x: Any) -> Any:
     x = ops.cast(x, dtype)
     # Keras's own two are written out: they would compute in the dtype policy's half precision.
     if isinstance(scaler, keras.layers.Normalization):
-        mean, divisor = ops.cast(scaler.mean, dtype), ops.cast(_divisor(scaler), dtype)
-        return ops.cast((x - mean) / divisor, "float32")
+        mean, divisor, _ = _moments(scaler)
+        return ops.cast((x - mean.astype(dtype)) / divisor.astype(dtype), "float32")
     if isinstance(scaler, keras.layers.Rescaling):
-        return ops.cast(x * scaler.scale + scaler.offset, "float32")
+        factor, offset = _affine(scaler, dtype)
+        return ops.cast(x * factor + offset, "float32")
     return scaler(x)
 
 
@@ -279,9 +333,11 @@ def unscale(scaler: keras.layers.Layer | None, z: Any) -> Any:
     if scaler is None:
         return z
     if isinstance(scaler, keras.layers.Normalization):
-        return z * _divisor(scaler) + scaler.mean
+        mean, divisor, _ = _moments(scaler)
+        return z * divisor + mean
     if isinstance(scaler, keras.layers.Rescaling):
-        return (z - scaler.offset) / scaler.scale
+        factor, offset = _affine(scaler, "float32")
+        return (z - offset) / factor
     return scaler.inverse(z)
 
 
@@ -331,6 +387,6 @@ def check_scaler(scaler: keras.layers.Layer | None, row_shape: Sequence[int]) ->
                     f"Received: {name} {numbers[tuple(index)]} in {column(index[-1:])}. "
                     "Try looking for NaN and very large values in it"
                 )
-        is_constant = ops.convert_to_numpy(_is_constant(scaler)).ravel()
+        is_constant = _moments(scaler)[-1].ravel()
         if is_constant.any():
             warnings.warn(constant_columns(is_constant), UserWarning, stacklevel=4)

@@ -13,7 +13,7 @@ from kerasae.layers.priors import Prior
 from kerasae.layers.scaling import check_scaler, scale, scaler_state, unscale
 from kerasae.models.checks import Limits, fingerprint
 from kerasae.models.losses import needs_unit_interval
-from kerasae.models.programs import outputs_are_scaled
+from kerasae.models.programs import gives_scaled, outputs_are_scaled, scaled_outputs
 from kerasae.models.row_model import RowModel
 from kerasae.validation import as_rows, check_count
 
@@ -193,7 +193,10 @@ class Autoencoder(RowModel):
         }
 
     def _errors(self, x):
-        return ops.square(ops.subtract(*self._scaled_pair(x, None, self(x))))
+        # Rows that come back in the user's units have lost digits to float32.
+        output = scaled_outputs(self.__call__)(x) if gives_scaled(self) else self(x)
+        output = output if gives_scaled(self) else scale(self.scaler, output)
+        return ops.square(scale(self.scaler, x) - output)
 
     def encode(self, x: Any, *, batch_size: int = 256, verbose: int | str = 0) -> np.ndarray:
         """Codings of rows.

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from kerasae.layers.scaling import (
-    RangeScaling,
+    check_digits,
     has_float64,
     scale,
     scaler_state,
@@ -33,7 +33,6 @@ from kerasae.validation import (
     check_count,
     extremes,
     is_array,
-    merged_column,
     names_of,
     overflow,
     warn_of_identifiers,
@@ -282,11 +281,10 @@ class CheckedModel(keras.Model):
     def _narrowed(self, x, where, trains):
         """Rows of float64 in float32, unless the scaler needs their digits."""
         wide = wide_columns(self.scaler).any()
+        if trains or (wide and not has_float64()):
+            check_digits(self.scaler, x, self.columns, where)
         if wide and has_float64():
             return x
-        adapted = isinstance(self.scaler, RangeScaling | keras.layers.Normalization)
-        if wide or (trains and not adapted):
-            merged_column(x, self.columns, where)
         return x.astype("float32") if x.dtype.kind == "f" else x
 
     def _check_limits(self, x, bound, where):

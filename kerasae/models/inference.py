@@ -62,6 +62,7 @@ class Streams:
             ValueError: `batch_size` is not a whole number of at least 1, or weights are not finite.
         """
         self._model._check_weights()
+        self._model._follow_scaler()
         check_count("batch_size", batch_size)
         if name not in self._compiled:
             self._compiled[name] = RowFunction(self._model, function, seed)

@@ -104,8 +104,8 @@ class Programs:
         key = (kind, chunk.target_is_input, *_kinds(chunk), *options)
         if key not in self._made:
             step = getattr(self._model, f"{kind}_step")
-            if _gives_scaled(self._model):
-                step = _scaled(step)
+            if gives_scaled(self._model):
+                step = scaled_outputs(step)
             batch_of = functools.partial(_batch, chunk.target_is_input)
             self._made[key] = make(step, batch_of, *options)
         return self._made[key]
@@ -181,22 +181,24 @@ def outputs_are_scaled() -> bool:
     return _scaled_outputs.get()
 
 
-def _gives_scaled(model):
+def gives_scaled(model):
     """Whether no method that a user wrote would see scaled values."""
     methods = ("train_step", "test_step", "compute_loss", "compute_metrics", "call")
     modules = (getattr(getattr(model, method), "__module__", "") for method in methods)
     return all(str(module).split(".")[0] in ("keras", "kerasae") for module in modules)
 
 
-def _scaled(step):
-    def scaled_step(*arguments):
+def scaled_outputs(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, with models that give scaled values while it runs."""
+
+    def with_scaled(*arguments):
         token = _scaled_outputs.set(True)
         try:
-            return step(*arguments)
+            return function(*arguments)
         finally:
             _scaled_outputs.reset(token)
 
-    return scaled_step
+    return with_scaled
 
 
 def _batch(target_is_input, parts):

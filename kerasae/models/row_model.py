@@ -12,7 +12,7 @@ from keras import ops
 from kerasae.layers.base import autoencoder_layers, walk
 from kerasae.models.checks import CheckedModel
 from kerasae.models.inference import Streams
-from kerasae.models.programs import Programs, runs_programs
+from kerasae.models.programs import Programs, gives_scaled, runs_programs, scaled_outputs
 from kerasae.models.streams import FiniteLoss, is_checked, plain_errors
 from kerasae.models.training import Logs, Rows, evaluate_rows, fit_rows
 from kerasae.validation import check_count, is_array
@@ -160,7 +160,20 @@ class RowModel(CheckedModel):
         """Keras's `make_train_function`; forced, it has the programs made anew, too."""
         if force:
             self._programs.forget()
-        return super().make_train_function(force)
+        return self._made_function("train", force)
+
+    def make_test_function(self, force: bool = False) -> Any:
+        """Keras's `make_test_function`."""
+        return self._made_function("test", force)
+
+    def _made_function(self, kind, force):
+        """Keras's function for a step, within which the loss is taken on scaled values."""
+        name = f"{kind}_function"
+        if force or getattr(self, name) is None:
+            getattr(super(), f"make_{name}")(force)
+            if gives_scaled(self):
+                setattr(self, name, scaled_outputs(getattr(self, name)))
+        return getattr(self, name)
 
     def _forget_functions(self) -> None:
         super()._forget_functions()

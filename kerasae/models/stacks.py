@@ -137,9 +137,7 @@ def conv_stack(
     names = [*(f"hidden_{i}" for i in range(1, depth + 1)), "codings"]
     codings_activation = codings_activation or activation
     side: dict[str, Any] = {"kernel_size": kernel_size, "strides": strides, "padding": "same"}
-    side["data_format"] = (
-        "channels_last"  # rows are (height, width, channels), whatever Keras's are
-    )
+    side["data_format"] = "channels_last"  # whatever that of Keras is
     there = [
         keras.layers.Conv2D(
             units,

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from kerasae.serving.saved_model import Bundle, time_limit
 
+# Seconds behind its time after which a version is given up that does not stop.
+GRACE = 5.0
 NUMBER = re.compile("[0-9]{1,18}")
 # What models in other formats are written to, by `kerasae export` and others.
 OTHER_FORMATS = {".onnx", ".tflite", ".keras", ".h5", ".pt", ".pkl", ".joblib"}
@@ -35,7 +37,8 @@ class Loader(threading.Thread):
         self._arguments = folder, root
         self._seconds = seconds
         self._ended = ended
-        self.cancel = lambda: None
+        self._done = threading.Event()
+        self.cancel: Callable[[], None] = lambda: None
 
     def run(self) -> None:
         """Fills `bundle`, or `error` with the reason why it cannot be served."""
@@ -46,6 +49,7 @@ class Loader(threading.Thread):
             self.bundle = bundle
         except Exception as error:
             self.error = " ".join(str(error).split()) or type(error).__name__
+        self._done.set()
         self._ended()
 
     def seconds(self) -> float:
@@ -54,7 +58,7 @@ class Loader(threading.Thread):
 
     def is_done(self) -> bool:
         """Whether it has ended, or an operator in it does not stop when its time is over."""
-        return not self.is_alive() or self.seconds() > self._seconds + 5
+        return self._done.is_set() or self.seconds() > self._seconds + GRACE
 
 
 def versions(folder: str | os.PathLike[str]) -> dict[int, Path]:

@@ -32,7 +32,8 @@ def refused_operators(graph: MetaGraphDef) -> list[str]:
     nodes = {node.name: node for node in graph.graph_def.node}
     functions = {one.signature.name: one.node_def for one in graph.graph_def.library.function}
     run = [nodes[name] for name in _reached(_begins(graph), nodes)]
-    called, waiting = set(), {*graph.object_graph_def.concrete_functions, *_calls(run)}
+    called: set[str] = set()
+    waiting = {*graph.object_graph_def.concrete_functions, *_calls(run)}
     while new := (waiting & functions.keys()) - called:
         called |= new
         inside = [node for name in new for node in functions[name]]

@@ -837,8 +837,8 @@ def test_methods_of_a_subclass_see_the_users_units(digits, method):
     made.compile(keras.optimizers.SGD(1e-9), metrics=None)
     plain = kerasae.Autoencoder(encoder, decoder, scaler)
     plain.compile(keras.optimizers.SGD(1e-9), metrics=None)
-    assert not programs._gives_scaled(made)
-    assert programs._gives_scaled(plain)
+    assert not programs.gives_scaled(made)
+    assert programs.gives_scaled(plain)
     own = made.fit(x, verbose=0).history["loss"]
     assert own == pytest.approx(plain.fit(x, verbose=0).history["loss"], rel=1e-3)
     assert made(x[:3], training=True).shape == (3, 64)

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -70,8 +71,10 @@ def writing(operation, path):
 
 
 def summary(path):
-    with tf.summary.create_file_writer(path).as_default(0):
-        tf.summary.scalar("a", 1.0)
+    tf.raw_ops.CreateSummaryFileWriter(
+        writer=tf.raw_ops.SummaryWriter(shared_name="", container=""),
+        **{"logdir": path, "max_queue": 1, "flush_millis": 1, "filename_suffix": ""},
+    )
 
 
 def in_a_loop(path):
@@ -177,7 +180,8 @@ def test_a_slow_version_holds_up_no_other(plain, until, caplog):
     """Case 56."""
     with Server(plain, rest_port=0, grpc_port=0, poll=0.05, load_limit=8) as server:
         save(plain / "plain" / "2", endless)
-        until(lambda: server.store.states("plain")[2].name == "LOADING")
+        until(lambda: 2 in server.store.states("plain"))
+        assert server.store.states("plain")[2].name == "LOADING"
         begun = time.monotonic()
         save_plain(plain / "other" / "1", plus=5)
         until(lambda: "other" in server.store.available())
@@ -193,17 +197,36 @@ def test_a_slow_version_holds_up_no_other(plain, until, caplog):
         spent = time.process_time()
         time.sleep(1)
         assert time.process_time() - spent < 0.5
-        assert caplog.text.count("loading plain version 2") == 1
+        assert caplog.text.count("bad version 2 of plain") == 1
         save_plain(plain / "plain" / "3", plus=7)
         until(lambda: server.store.available()["plain"] == [3])
 
 
 def test_a_version_that_is_slow_to_load_holds_up_no_other(plain, until):
     """Case 56: the initialisers of a SavedModel are a graph, too."""
-    save(plain / "plain" / "2", plus, lambda: endless(tf.zeros(1)))
+
+    def initialize():
+        tf.debugging.assert_less(endless(tf.zeros(1))["y"], 0.0)
+
+    save(plain / "plain" / "2", plus, initialize)
     with Server(plain, rest_port=0, grpc_port=0, poll=0.05, load_limit=1) as server:
         state = until(lambda: server.store.states("plain")[2].error)
         assert "within 1 seconds" in state
+        assert server.store.available() == {"plain": [1]}
+
+
+def test_a_version_that_does_not_stop_is_given_up(plain, monkeypatch, until):
+    """Case 56: an operator that cannot be stopped."""
+    free = threading.Event()
+    monkeypatch.setattr("kerasae.serving.loading.GRACE", 0.5)
+    with Server(plain, rest_port=0, grpc_port=0, poll=0.05, load_limit=0.5) as server:
+        monkeypatch.setattr("kerasae.serving.saved_model.Bundle.probe", lambda _: free.wait(60))
+        save_plain(plain / "plain" / "2", plus=4)
+        assert "within 0.5 seconds" in until(
+            lambda: server.store.states("plain").get(2, ("", ""))[1]
+        )
+        free.set()
+        time.sleep(0.5)
         assert server.store.available() == {"plain": [1]}
 
 

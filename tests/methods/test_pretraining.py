@@ -190,7 +190,7 @@ def test_rows_are_checked_and_a_diverged_pair_is_not_copied(digits):
     bad[3, 5] = np.nan
     with pytest.raises(ValueError, match="first in row 3, column 5"):
         pretrain(model, bad)
-    with pytest.raises(TypeError, match="array of rows in memory"):
+    with pytest.raises(TypeError, match="x must be an array"):
         pretrain(model, iter([digits[:20]]))
     with pytest.raises(ValueError, match="NaN or infinite weights"):
         pretrain(model, digits * 1e9, epochs=20, optimizer=lambda: keras.optimizers.SGD(1e9))

@@ -199,5 +199,5 @@ def test_rows_are_checked(spiked):
     bad[1, 2] = np.inf
     with pytest.raises(ValueError, match="first in row 1, column 2"):
         robust_decomposition(linear(20, 3), bad, penalty=1)
-    with pytest.raises(TypeError, match="array of rows in memory"):
+    with pytest.raises(TypeError, match="x must be an array"):
         robust_decomposition(linear(20, 3), iter([bad]), penalty=1)

@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from kerasae import (
     stacked_autoencoder,
     variational_autoencoder,
 )
+from kerasae.models.losses import needs_unit_interval
 
 
 def crossentropy(x, p):
@@ -163,3 +166,75 @@ def test_a_name_serves_as_the_loss_too(digits, tmp_path):
     x = digits[:20]
     expected = np.abs(loaded.reconstruct(x) - x).mean()
     assert loaded.evaluate(x, verbose=0, return_dict=True)["loss"] == pytest.approx(expected)
+
+
+# Losses of probabilities ------------------------------------------------------------------------
+
+OF_PROBABILITIES = {
+    "bce": "bce",
+    "BCE": "BCE",
+    "binary_crossentropy": "binary_crossentropy",
+    "BinaryCrossentropy": "BinaryCrossentropy",
+    "function": keras.losses.binary_crossentropy,
+    "object": keras.losses.BinaryCrossentropy(),
+    "of another name": keras.losses.BinaryCrossentropy(name="loss_of_pixels"),
+    "of logits": keras.losses.BinaryCrossentropy(from_logits=True, name="logits"),
+    "partial": functools.partial(keras.losses.binary_crossentropy, label_smoothing=0.1),
+    "focal": "binary_focal_crossentropy",
+    "focal object": keras.losses.BinaryFocalCrossentropy(name="f"),
+    "categorical": "categorical_crossentropy",
+    "kld": "kld",
+    "KLDivergence": keras.losses.KLDivergence(),
+    "bernoulli": BernoulliLikelihood(),
+    "bernoulli of another name": BernoulliLikelihood(name="nll"),
+    "in a list": ["bce"],
+}
+OF_ANY = {
+    "mse": "mse",
+    "mae": keras.losses.MeanAbsoluteError(name="not_a_crossentropy"),
+    "gaussian": GaussianLikelihood(0.1),
+    "huber": "huber",
+    "own": lambda y, p: ops.mean(ops.square(y - p), axis=-1),
+}
+
+
+def compiled(loss):
+    model = stacked_autoencoder((6,), (4,), output_activation="sigmoid")
+    model.compile(loss=loss)
+    return model
+
+
+@pytest.mark.parametrize("name", OF_PROBABILITIES)
+def test_a_cross_entropy_by_any_name_wants_values_from_0_to_1(name):
+    """Case 22."""
+    model, x = compiled(OF_PROBABILITIES[name]), pair(50, 6)[0]
+    model.fit(x, verbose=0)
+    for bad in (x - 0.5, 3 * x):
+        calls = [
+            lambda: model.fit(bad, verbose=0),
+            lambda: model.fit(x, bad, verbose=0),
+            lambda: model.fit(x, validation_data=bad, verbose=0),
+            lambda: model.evaluate(bad, verbose=0),
+            lambda: model.train_on_batch(bad),
+            lambda: model.test_on_batch(bad),
+        ]
+        for call in calls:
+            with pytest.raises(ValueError, match=r"must be scaled to \[0, 1\] for the loss .*Try"):
+                call()
+
+
+@pytest.mark.parametrize("name", OF_ANY)
+def test_other_losses_take_any_values(name):
+    model = compiled(OF_ANY[name])
+    assert not needs_unit_interval(model.loss)
+    model.fit(3 * pair(50, 6)[0] - 1, verbose=0)
+
+
+def test_a_scaler_may_bring_values_there():
+    x = 255 * pair(50, 6)[0]
+    model = stacked_autoencoder(
+        (6,), (4,), output_activation="sigmoid", loss="bce", scaler=keras.layers.Rescaling(1 / 255)
+    )
+    model.fit(np.append(x, np.full((1, 6), 255), axis=0), verbose=0)
+    with pytest.raises(ValueError, match="loss bce"):
+        model.fit(x + 20, verbose=0)

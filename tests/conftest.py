@@ -14,6 +14,7 @@ import kerasae
 from kerasae import cli
 
 ROOT = Path(__file__).parent.parent
+collect_ignore = ["user_script.py"]  # for the type checker, not to be run
 
 
 def pytest_collection_modifyitems(items):

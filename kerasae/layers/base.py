@@ -196,8 +196,10 @@ def stops_identity(layer: keras.layers.Layer | None) -> bool:
     if inner := getattr(layer, "layers", ()):
         return any(map(stops_identity, inner))
     of_noise = isinstance(layer, _KERAS_IDENTITIES)
-    amounts = [getattr(layer, name, 0) for name in ("rate", "stddev", "l1", "l2")]
-    return (of_noise and any(amounts)) or layer.activity_regularizer is not None
+    amounts = [getattr(layer, name, 0) for name in ("rate", "stddev")]
+    penalty = layer.activity_regularizer
+    weights = [vars(penalty)[name] for name in ("l1", "l2") if name in vars(penalty or object)]
+    return bool((of_noise and any(amounts)) or any(weights) or (penalty and not weights))
 
 
 def walk(*layers: keras.layers.Layer) -> Iterator[keras.layers.Layer]:

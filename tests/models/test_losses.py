@@ -209,18 +209,18 @@ def test_a_cross_entropy_by_any_name_wants_values_from_0_to_1(name):
     """Case 22."""
     model, x = compiled(OF_PROBABILITIES[name]), pair(50, 6)[0]
     model.fit(x, verbose=0)
-    for bad in (x - 0.5, 3 * x):
-        calls = [
-            lambda: model.fit(bad, verbose=0),
-            lambda: model.fit(x, bad, verbose=0),
-            lambda: model.fit(x, validation_data=bad, verbose=0),
-            lambda: model.evaluate(bad, verbose=0),
-            lambda: model.train_on_batch(bad),
-            lambda: model.test_on_batch(bad),
-        ]
-        for call in calls:
+    calls = [
+        lambda bad: model.fit(bad, verbose=0),
+        lambda bad: model.fit(x, bad, verbose=0),
+        lambda bad: model.fit(x, validation_data=bad, verbose=0),
+        lambda bad: model.evaluate(bad, verbose=0),
+        model.train_on_batch,
+        model.test_on_batch,
+    ]
+    for call in calls:
+        for bad in (x - 0.5, 3 * x):
             with pytest.raises(ValueError, match=r"must be scaled to \[0, 1\] for the loss .*Try"):
-                call()
+                call(bad)
 
 
 @pytest.mark.parametrize("name", OF_ANY)

@@ -164,8 +164,8 @@ def score(model: "Autoencoder", x: Any, batch_size: int = 256, verbose: int | st
     Raises:
         ValueError: The model is not calibrated, its weights are not finite, or the rows do not fit.
     """
-    model._check_weights()
     if not model._is_calibrated():
+        model._check_weights()
         raise ValueError(
             f"the model must be calibrated after training. Received: {model.name}, without a "
             "threshold. Try kerasae.anomaly.calibrate(model, normal_rows)"
@@ -173,7 +173,7 @@ def score(model: "Autoencoder", x: Any, batch_size: int = 256, verbose: int | st
     rows = model._checked_rows(x, "x")
     outputs = model._streams.run(
         f"anomaly_score {model.anomaly.version}",
-        model._endpoints["anomaly_score"],
+        model._scores,
         rows,
         batch_size=batch_size,
         verbose=verbose,

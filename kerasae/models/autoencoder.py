@@ -128,11 +128,6 @@ class Autoencoder(RowModel):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss on the scaled values, against the clean input where `y` is None."""
-        if y is not None and None not in (shape := tuple(y.shape[1:])) and shape != self.row_shape:
-            raise ValueError(
-                f"y must be rows of shape {self.row_shape}, which the model is trained to give. "
-                f"Received: targets of shape {shape}. Try leaving labels out of the batches"
-            )
         if training:
             # Here and not in the layers' call: on JAX a metric can only be updated here.
             for layer in autoencoder_layers(self.encoder, self.decoder):
@@ -146,6 +141,11 @@ class Autoencoder(RowModel):
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def _scaled_pair(self, x, y, y_pred):
+        if y is not None and None not in (shape := tuple(y.shape[1:])) and shape != self.row_shape:
+            raise ValueError(
+                f"y must be rows of shape {self.row_shape}, which the model is trained to give. "
+                f"Received: targets of shape {shape}. Try leaving labels out of the batches"
+            )
         target = scale(self.scaler, x if y is None else y)
         return target, y_pred if outputs_are_scaled() else scale(self.scaler, y_pred)
 
@@ -181,8 +181,12 @@ class Autoencoder(RowModel):
         """
         endpoints = {**self._uncalibrated_endpoints}
         if self._is_calibrated():
-            endpoints["anomaly_score"] = lambda x: self.anomaly(self._errors(x), self._codings(x))
+            endpoints["anomaly_score"] = self._scores
         return endpoints
+
+    def _scores(self, x):
+        """The parts of an anomaly score of a tensor of rows, by name."""
+        return self.anomaly(self._errors(x), self._codings(x))
 
     @property
     def _uncalibrated_endpoints(self):

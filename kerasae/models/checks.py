@@ -23,7 +23,6 @@ from kerasae.models.streams import (
     RowCheck,
     checked_stream,
     lost_digits,
-    plain_errors,
 )
 from kerasae.validation import (
     FLOAT32_MAX,
@@ -62,6 +61,7 @@ class CheckedModel(keras.Model):
         # float64 reach the scaler as they are.
         super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
         self._scaler_seen: int | None = None
+        self._limits_seen: tuple[Any, Any] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The outputs for a tensor or an array; a table is matched by the names of its columns."""
@@ -242,12 +242,19 @@ class CheckedModel(keras.Model):
         return RowCheck(
             where,
             self.row_shape,
-            _raw_limits(self.scaler, self.row_shape, low, high),
+            self._raw_limits(low, high),
             wanted=wanted,
             columns=self.columns,
             exact=wide if wide.any() else None,
             learns=learns,
         )
+
+    def _raw_limits(self, low, high):
+        """The lowest and the highest value of each cell before it is scaled."""
+        key = (self._scaler_seen, low, high)
+        if self._limits_seen is None or self._limits_seen[0] != key:
+            self._limits_seen = key, _raw_limits(self.scaler, self.row_shape, low, high)
+        return self._limits_seen[1]
 
     def _scaled_limits(self) -> Limits:
         """What scaled values may be."""
@@ -289,16 +296,12 @@ class CheckedModel(keras.Model):
 
     def _check_limits(self, x, bound, where):
         low, high, wanted = self._scaled_limits()
-        widest = np.stack([np.full(x.shape[1:], edge, "float32") for edge in (-bound, bound)])
-        for rows in (widest, None):
-            scaled = ops.convert_to_numpy(scale(self.scaler, extremes(x) if rows is None else rows))
-            if ((scaled >= low) & (scaled <= high)).all():
-                return
-        if np.isnan(scaled).any():
-            raise ValueError(
-                "scaler must be adapted to finite rows. Received: NaN as scaled values. "
-                "Try scaler.adapt(x_train)"
-            )
+        lowest, highest = self._raw_limits(low, high)
+        if bound <= min(highest.min(), -lowest.max()):
+            return
+        scaled = ops.convert_to_numpy(scale(self.scaler, extremes(x)))
+        if ((scaled >= low) & (scaled <= high)).all():
+            return
         if (too_large := (np.abs(scaled) > LARGEST).any(axis=0)).any():
             raise ValueError(overflow(np.argwhere(too_large)[0], self.columns, where))
         raise ValueError(
@@ -322,7 +325,6 @@ def fingerprint(arrays: Iterable[Any]) -> int:
 
 
 def _raw_limits(scaler, row_shape, low, high):
-    """The lowest and the highest value of each cell before it is scaled."""
     edges = np.stack([np.full(row_shape, edge, "float32") for edge in (low, high)])
     raw = ops.convert_to_numpy(unscale(scaler, edges)).astype("float64")
     if np.isnan(raw).any():
@@ -337,6 +339,3 @@ def _raw_limits(scaler, row_shape, low, high):
 
 def _few(names):
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-
-
-__all__ = ["CheckedModel", "Limits", "fingerprint", "plain_errors"]

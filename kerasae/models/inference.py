@@ -76,7 +76,7 @@ class Streams:
         try:
             if is_array(x):
                 return compiled.over_rows(np.asarray(x), int(batch_size), verbose)
-            with plain_errors():
+            with plain_errors(compiled):
                 outputs = compiled.predict(x, verbose=verbose)
             if not is_checked(x):
                 keras.tree.map_structure(_check_outputs, outputs)

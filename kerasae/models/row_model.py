@@ -241,7 +241,7 @@ class RowModel(CheckedModel):
             self._check_float32(given["x"], given["y"])
             if not is_checked(given["x"]):
                 given["callbacks"] = _with_finite_loss(callbacks)
-            with plain_errors():
+            with plain_errors(self):
                 return super().fit(**given)
         size = given["batch_size"] or 32
         parts, validation = _split(given)
@@ -296,7 +296,7 @@ class RowModel(CheckedModel):
             logs = evaluate_rows(self, rows, verbose=verbose, callbacks=callbacks)
         else:
             self._check_float32(given["x"], given["y"])
-            with plain_errors():
+            with plain_errors(self):
                 logs = super().evaluate(**{**given, **kwargs, "return_dict": True})
         logs = self._of_evaluation(logs)
         return logs if return_dict else self._as_list(logs)
@@ -331,7 +331,7 @@ class RowModel(CheckedModel):
         self._check_weights()
         self._check_float32(rows)
         size = None if batch_size is None else int(batch_size)
-        with plain_errors():
+        with plain_errors(self):
             return super().predict(rows, size, verbose, steps, callbacks)
 
     def _in_programs(self, given):
@@ -367,7 +367,7 @@ class RowModel(CheckedModel):
             options = {"batch_size": batch_size} if is_array(names["x"]) else {}
             self._check_float32(names["x"], names["y"])
             evaluate = functools.partial(super().evaluate, **names, **options, return_dict=True)
-            run = plain_errors()(lambda callbacks: evaluate(callbacks=callbacks))
+            run = plain_errors(self)(lambda callbacks: evaluate(callbacks=callbacks))
         return lambda callbacks: self._of_evaluation(run(callbacks))
 
     def _next_order_seed(self):

@@ -263,11 +263,20 @@ def checked_stream(x: Any, check: BatchCheck) -> Any:
 
 
 @contextlib.contextmanager
-def plain_errors() -> Iterator[None]:
-    """Raises what a check says instead of the error that TensorFlow wraps it in."""
+def plain_errors(model: keras.Model) -> Iterator[None]:
+    """Raises what a check says instead of the error that TensorFlow wraps it in.
+
+    Args:
+        model: The model whose method of Keras runs within: on JAX, Keras takes its weights away
+            while it runs, and would not bring them back.
+    """
+    before = _values(model) if hasattr(model, "jax_state_sync") else []
     try:
         yield
-    except Exception as error:
+    except BaseException as error:
+        if before:
+            model.jax_state_sync()
+            _bring_back(before)
         if type(error).__module__.startswith("tensorflow"):
             if "is not compatible with expected shape" in str(error):
                 shapes = re.search(
@@ -281,6 +290,20 @@ def plain_errors() -> Iterator[None]:
                 kind = TypeError if found[1] == "TypeError" else ValueError
                 raise kind(found[2].strip()) from None
         raise
+
+
+def _values(model):
+    variables = [*model.variables, *getattr(getattr(model, "optimizer", None), "variables", ())]
+    return [(variable, variable.value) for variable in variables]
+
+
+def _bring_back(before):
+    """The values of variables that Keras took away before the first step."""
+    for variable, value in before:
+        try:
+            variable.value  # noqa: B018
+        except TypeError:  # it has none
+            variable.assign(value)
 
 
 def checked_spec(spec: Any, where: str) -> list[int | None] | None:

@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 from scipy.stats import kstest, uniform
 
-from kerasae import RangeScaling, anomaly, load_model, stacked_autoencoder
+from kerasae import RangeScaling, anomaly, load_model, stacked_autoencoder, supervised_from
 from kerasae.anomaly import AnomalyCalibration
 
 
@@ -164,6 +164,31 @@ def test_trimming_keeps_outliers_out_of_the_new_model(rows, scaler):
     assert trimmed.model.optimizer.learning_rate == 0.01
     mean = ops.convert_to_numpy(trimmed.model.scaler.mean).ravel()
     np.testing.assert_allclose(mean, x[trimmed.kept].mean(axis=0), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(10,), ()])
+def test_a_scaler_that_was_given_its_numbers_stays_as_it_is(rows, shape, tmp_path):
+    """bug_20: it cannot be adapted. Copies and files keep it, too."""
+    mean, variance = np.full(shape, 0.5, "float32"), np.full(shape, 2.0, "float32")
+    scaler = keras.layers.Normalization(mean=mean, variance=variance)
+    model = stacked_autoencoder((10,), (3,), scaler=scaler)
+    model.fit(rows[:200], verbose=0)
+    trimmed = anomaly.trim_and_refit(model, rows[:200], verbose=0).model
+    model.save(tmp_path / "model.keras")
+    network = supervised_from(model, keras.layers.Identity())
+    for other in (trimmed, load_model(tmp_path / "model.keras"), network):
+        for name, value in (("mean", 0.5), ("variance", 2.0)):
+            got = ops.convert_to_numpy(getattr(other.scaler, name))
+            np.testing.assert_array_equal(got, np.full_like(got, value))
+    np.testing.assert_allclose(
+        network.predict(rows[:9], verbose=0), model.encode(rows[:9]), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("make", [lambda x: (r for r in [x]), lambda x: iter([x])])
+def test_rows_to_trim_must_be_in_memory(model, rows, make):
+    with pytest.raises(TypeError, match="x must be an array"):
+        anomaly.trim_and_refit(model, make(rows[:200]))
 
 
 def test_the_second_model_is_trained_as_fit_would(model, rows, capsys):

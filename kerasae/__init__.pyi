@@ -5,6 +5,7 @@ from . import layers as layers
 from . import models as models
 from . import plots as plots
 from . import serving as serving
+from . import tables as tables
 from . import tuning as tuning
 from .export import export_litert as export_litert
 from .export import export_onnx as export_onnx
@@ -44,5 +45,6 @@ from .models import stacked_autoencoder as stacked_autoencoder
 from .models import supervised_from as supervised_from
 from .models import variational_autoencoder as variational_autoencoder
 from .models import winner_take_all_autoencoder as winner_take_all_autoencoder
+from .tables import table_autoencoder as table_autoencoder
 
 __version__: str

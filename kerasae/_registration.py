@@ -15,7 +15,7 @@ def register_with_keras():
     if "keras" in sys.modules:
         # While kerasae itself is being imported, its last step registers what is still missing.
         if not (_importing("kerasae") or _importing("keras")):
-            importlib.import_module("kerasae.models")
+            importlib.import_module("kerasae.tables")
     elif not any(isinstance(finder, _AfterKeras) for finder in sys.meta_path):
         sys.meta_path.insert(0, _AfterKeras())
 
@@ -49,7 +49,7 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
                 sys.meta_path.remove(self)
                 execute(module)
                 if not _importing("kerasae"):
-                    importlib.import_module("kerasae.models")
+                    importlib.import_module("kerasae.tables")
 
             spec.loader.exec_module = exec_module
         return spec

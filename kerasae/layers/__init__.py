@@ -2,6 +2,7 @@
 
 from kerasae.layers.adversarial import AdversarialPrior
 from kerasae.layers.base import AutoencoderLayer, PassThrough, autoencoder_layers
+from kerasae.layers.cell_corruption import MissingCorruption, SwapCorruption
 from kerasae.layers.contraction import ContractivePenalty
 from kerasae.layers.corruption import Corruption, GaussianCorruption, SaltPepperDropout
 from kerasae.layers.gaussian_codings import GaussianCodings, gaussian_kl
@@ -21,12 +22,14 @@ __all__ = [
     "GaussianPrior",
     "KLSparsityRegularizer",
     "KSparse",
+    "MissingCorruption",
     "MixturePrior",
     "PassThrough",
     "Prior",
     "RangeScaling",
     "SaltPepperDropout",
     "SpatialWinnerTakeAll",
+    "SwapCorruption",
     "SwissRollPrior",
     "TiedDense",
     "WinnerTakeAll",

@@ -341,6 +341,23 @@ def unscale(scaler: keras.layers.Layer | None, z: Any) -> Any:
     return scaler.inverse(z)
 
 
+def row_shape_of(scaler: keras.layers.Layer | None, scaled_shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape of a raw row: that of a scaled one, unless the scaler is of tables."""
+    return tuple(getattr(scaler, "row_shape", scaled_shape))
+
+
+def target_of(scaler: keras.layers.Layer | None, x: Any) -> Any:
+    """What a loss compares outputs with: the scaled rows, or what a scaler of tables makes."""
+    target = getattr(scaler, "target", None)
+    return scale(scaler, x) if target is None else target(x)
+
+
+def default_loss(scaler: keras.layers.Layer | None) -> Any:
+    """The loss of models that have a scaler: its own, or mean squared error."""
+    loss = getattr(scaler, "loss", None)
+    return "mse" if loss is None else loss()
+
+
 def check_scaler(scaler: keras.layers.Layer | None, row_shape: Sequence[int]) -> None:
     """Refuses a scaler that cannot serve in a model.
 
@@ -369,6 +386,12 @@ def check_scaler(scaler: keras.layers.Layer | None, row_shape: Sequence[int]) ->
         raise ValueError(
             "scaler must be adapted before the model is made. "
             f"Received: {scaler.name}, not adapted. Try scaler.adapt(x_train)"
+        )
+    width = getattr(scaler, "width", None)  # of a scaler of tables
+    if width is not None and tuple(row_shape) != (width,):
+        raise ValueError(
+            f"the encoder must take rows of shape ({width},), those of the scaler. "
+            f"Received: {tuple(row_shape)}. Try input_shape=scaler.width"
         )
     if isinstance(scaler, keras.layers.Normalization):
         if scaler.invert:

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from kerasae.layers.gaussian_codings import GaussianCodings, gaussian_kl
-from kerasae.layers.scaling import scale
+from kerasae.layers.scaling import scale, target_of
 from kerasae.models import Autoencoder
 from kerasae.models.losses import Likelihood
 from kerasae.validation import bounded_rows, check_count, names_of
@@ -142,7 +142,7 @@ def _over_draws(model, x, name, estimate, *, samples, seed, batch_size):
     before = model.encoder.layers[: model.encoder.layers.index(layer)]
 
     def of_rows(x, seed):
-        z = hidden = scale(model.scaler, x)
+        hidden = scale(model.scaler, x)
         for part in before:
             hidden = part(hidden)
         mean, log_variance = layer.distribution(hidden)
@@ -150,7 +150,8 @@ def _over_draws(model, x, name, estimate, *, samples, seed, batch_size):
         noise = keras.random.normal(shape, dtype="float32", seed=seed)
         codings = mean + ops.exp(0.5 * log_variance) * noise
         decoded = model.decoder(ops.reshape(codings, (-1, layer.units)))
-        target = ops.tile(z, (samples, *(1,) * (len(z.shape) - 1)))
+        y = target_of(model.scaler, x)
+        target = ops.tile(y, (samples, *(1,) * (len(y.shape) - 1)))
         likelihood = ops.reshape(-model._default_loss.call(target, decoded), (samples, -1))
         prior = _log_normal(codings)
         posterior = _log_normal(noise) - 0.5 * ops.sum(log_variance, axis=-1)

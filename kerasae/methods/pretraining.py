@@ -111,6 +111,8 @@ def pretrain(
 
 
 def _loss(model):
+    if model.schema is not None:  # between layers there are no cells
+        return "mse"
     return model.loss if model.compiled else model._default_loss
 
 
@@ -118,7 +120,7 @@ def _pairs(model):
     """Each dense layer of the encoder with the decoder's that leads back, the outermost first."""
     there, back = _dense_layers(model.encoder), _dense_layers(model.decoder)[::-1]
     widths = [*(layer.units for layer in there)]
-    inputs = [model.row_shape[0], *widths[:-1]]
+    inputs = [model.encoder.input_shape[1], *widths[:-1]]
     if inputs != [layer.units for layer in back]:
         raise ValueError(
             "the decoder must mirror the encoder, with a dense layer for each of its dense layers. "

@@ -10,12 +10,20 @@ from keras import ops
 from kerasae.anomaly.calibration import AnomalyCalibration, row_mean
 from kerasae.layers.base import autoencoder_layers
 from kerasae.layers.priors import Prior
-from kerasae.layers.scaling import check_scaler, scale, scaler_state, unscale
+from kerasae.layers.scaling import (
+    check_scaler,
+    default_loss,
+    row_shape_of,
+    scale,
+    scaler_state,
+    target_of,
+    unscale,
+)
 from kerasae.models.checks import Limits, fingerprint
 from kerasae.models.losses import needs_unit_interval
 from kerasae.models.programs import gives_scaled, outputs_are_scaled, scaled_outputs
 from kerasae.models.row_model import RowModel
-from kerasae.validation import as_rows, check_count
+from kerasae.validation import as_rows, check_count, is_table, unknown
 
 
 class ModelOptions(TypedDict, total=False):
@@ -44,7 +52,8 @@ class Autoencoder(RowModel):
             `keras.layers.Rescaling`; None where the rows are scaled already.
         columns: Names of the columns, or None. A DataFrame given to `fit` sets them; from then on
             a DataFrame's columns are matched by name.
-        loss: What `compile` takes where no loss is given: a name or a `keras.losses.Loss`.
+        loss: What `compile` takes where no loss is given: a name or a `keras.losses.Loss`; None for
+            the scaler's own, or else mean squared error.
         **kwargs: Name and other arguments of `keras.Model`.
 
     Raises:
@@ -72,7 +81,7 @@ class Autoencoder(RowModel):
         decoder: keras.Model,
         scaler: keras.layers.Layer | None = None,
         columns: Sequence[str] | None = None,
-        loss: str | keras.losses.Loss = "mse",
+        loss: str | keras.losses.Loss | None = None,
         **kwargs: Unpack[ModelOptions],
     ) -> None:
         super().__init__(**kwargs)
@@ -87,16 +96,16 @@ class Autoencoder(RowModel):
         self.scaler = scaler
         columns = getattr(scaler, "columns", None) if columns is None else columns
         self.columns = None if columns is None else tuple(map(str, columns))
-        self._default_loss = loss
+        self._default_loss = default_loss(scaler) if loss is None else loss
         for layer in autoencoder_layers(encoder, decoder):
             layer.tie(encoder, decoder)
         self.anomaly = AnomalyCalibration(name="anomaly")
-        self.build(encoder.input_shape)
+        self.build((None, *self.row_shape))
 
     @property
     def row_shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        """Shape of one row, without the batch."""
-        return tuple(self.encoder.input_shape[1:])
+        """Shape of one row, without the batch; of a table, of its codes."""
+        return row_shape_of(self.scaler, self.encoder.input_shape[1:])
 
     def build(self, input_shape):
         """Nothing is left to build: encoder, decoder and scaler come built."""
@@ -124,6 +133,16 @@ class Autoencoder(RowModel):
     def _codings(self, x):
         return ops.cast(self.encoder(scale(self.scaler, x)), "float32")
 
+    @property
+    def _objective(self) -> str:
+        """The metric that models are compared by: "mse", or "table_error" for tables."""
+        own = getattr(self.scaler, "metric", None)
+        return "mse" if own is None else own().name
+
+    def _metrics_given(self, metrics):
+        own = getattr(self.scaler, "metric", None)  # a table has no mean squared error
+        return [own() if own is not None and one == "mse" else one for one in metrics]
+
     # Training ------------------------------------------------------------------------------------
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -132,6 +151,11 @@ class Autoencoder(RowModel):
             # Here and not in the layers' call: on JAX a metric can only be updated here.
             for layer in autoencoder_layers(self.encoder, self.decoder):
                 layer.report()
+            if self.schema is not None and not outputs_are_scaled():
+                raise ValueError(
+                    "a model of tables must train by the steps of Keras, as the most likely level "
+                    f"has no gradient. Received: methods of {type(self).__name__}. Try add_loss"
+                )
         y, y_pred = self._scaled_pair(x, y, y_pred)
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
@@ -146,7 +170,7 @@ class Autoencoder(RowModel):
                 f"y must be rows of shape {self.row_shape}, which the model is trained to give. "
                 f"Received: targets of shape {shape}. Try leaving labels out of the batches"
             )
-        target = scale(self.scaler, x if y is None else y)
+        target = target_of(self.scaler, x if y is None else y)
         return target, y_pred if outputs_are_scaled() else scale(self.scaler, y_pred)
 
     def _scaled_limits(self) -> Limits:
@@ -198,24 +222,48 @@ class Autoencoder(RowModel):
 
     def _errors(self, x):
         # Rows that come back in the user's units have lost digits to float32.
-        output = scaled_outputs(self.__call__)(x) if gives_scaled(self) else self(x)
-        output = output if gives_scaled(self) else scale(self.scaler, output)
+        scaled = gives_scaled(self) or self.schema is not None
+        output = scaled_outputs(self.__call__)(x) if scaled else self(x)
+        if self.schema is not None:
+            return self.scaler.errors(x, output)
+        output = output if scaled else scale(self.scaler, output)
         return ops.square(scale(self.scaler, x) - output)
 
-    def encode(self, x: Any, *, batch_size: int = 256, verbose: int | str = 0) -> np.ndarray:
+    def encode(
+        self,
+        x: Any,
+        *,
+        batch_size: int = 256,
+        verbose: int | str = 0,
+        output: str = "array",
+    ) -> Any:
         """Codings of rows.
 
         Args:
             x: Rows in the user's units, shape (rows, *row_shape), or a dataset of batches.
             batch_size: Rows a step.
             verbose: 1, or "auto", for a progress bar.
+            output: "array", or "table" for one of the library of `x`, with its index.
 
         Returns:
-            float32 array of shape (rows, codings).
-        """
-        return self._endpoint("encode", x, batch_size, verbose)
+            float32 array of shape (rows, codings), or a table with columns `codings_1` and so on.
 
-    def reconstruct(self, x: Any, *, batch_size: int = 256, verbose: int | str = 0) -> np.ndarray:
+        Raises:
+            ValueError: `output` is unknown, or x no table.
+        """
+        if output not in ("array", "table"):
+            raise ValueError(unknown("output", output, ("array", "table")))
+        codings = self._endpoint("encode", x, batch_size, verbose)
+        if output == "array":
+            return codings
+        if self.schema is None or not is_table(x):
+            raise ValueError(
+                'output must be "array" for rows without names, or a model without a schema. '
+                f"Received: output={output!r}"
+            )
+        return self.schema.numbers(codings.reshape(len(codings), -1), "codings", like=x)
+
+    def reconstruct(self, x: Any, *, batch_size: int = 256, verbose: int | str = 0) -> Any:
         """Reconstructions of rows.
 
         Args:
@@ -224,14 +272,18 @@ class Autoencoder(RowModel):
             verbose: 1, or "auto", for a progress bar.
 
         Returns:
-            float32 array of shape (rows, *row_shape), in the user's units.
+            float32 array of shape (rows, *row_shape), in the user's units; of a model with a
+            `schema`, for a table, a table of the same library, dtypes and index, without missing
+            cells.
         """
         rows = self._checked_rows(x, "x")
-        return self._streams.run(
+        found = self._streams.run(
             "predict", self.__call__, rows, batch_size=batch_size, verbose=verbose
         )
+        named = self.schema is not None and is_table(x)
+        return self.schema.table(found, like=x) if named else found
 
-    def decode(self, codings: Any, *, batch_size: int = 256, verbose: int | str = 0) -> np.ndarray:
+    def decode(self, codings: Any, *, batch_size: int = 256, verbose: int | str = 0) -> Any:
         """Rows in the user's units from codings.
 
         Args:
@@ -240,12 +292,13 @@ class Autoencoder(RowModel):
             verbose: 1, or "auto", for a progress bar.
 
         Returns:
-            float32 array of shape (rows, *row_shape).
+            float32 array of shape (rows, *row_shape); a table where the model has a `schema`.
         """
         codings = as_rows(codings, self.decoder.input_shape[1:], where="codings")
-        return self._streams.run(
+        rows = self._streams.run(
             "decode", self._reconstruction_of, codings, batch_size=batch_size, verbose=verbose
         )
+        return rows if self.schema is None else self.schema.table(rows)
 
     def _reconstruction_of(self, codings):
         """Rows in the user's units from a tensor of codings, for compiled functions."""
@@ -264,7 +317,7 @@ class Autoencoder(RowModel):
         *,
         batch_size: int = 256,
         verbose: int | str = 0,
-    ) -> np.ndarray:
+    ) -> Any:
         """New rows, decoded from draws of the prior of the codings.
 
         Args:
@@ -274,7 +327,8 @@ class Autoencoder(RowModel):
             verbose: 1, or "auto", for a progress bar.
 
         Returns:
-            float32 array of shape (n, *row_shape), in the user's units.
+            float32 array of shape (n, *row_shape), in the user's units; a table where the model has
+            a `schema`.
 
         Raises:
             ValueError: The codings have no prior.

@@ -19,6 +19,7 @@ from kerasae.layers.scaling import (
 )
 from kerasae.models.streams import (
     BatchCheck,
+    CodesCheck,
     NumberCheck,
     RowCheck,
     checked_stream,
@@ -66,9 +67,15 @@ class CheckedModel(keras.Model):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The outputs for a tensor or an array; a table is matched by the names of its columns."""
         # Keras would take the columns in their order, and what lies under a mask.
-        if args and (names_of(args[0]) is not None or isinstance(args[0], np.ma.MaskedArray)):
-            args = (self._checked_rows(args[0], "inputs"), *args[1:])
+        given = args[0] if args else None
+        if names_of(given) is not None or isinstance(given, np.ma.MaskedArray | list | dict):
+            args = (self._checked_rows(given, "inputs"), *args[1:])
         return super().__call__(*args, **kwargs)
+
+    @property
+    def schema(self) -> Any:
+        """The `Schema` of the tables that the model takes, or None for plain rows."""
+        return getattr(self.scaler, "schema", None)
 
     # One batch ---------------------------------------------------------------------------------
 
@@ -236,7 +243,9 @@ class CheckedModel(keras.Model):
             ]
         return checked_stream(x, BatchCheck(*parts))
 
-    def _row_check(self, where: str, learns: Any = None) -> RowCheck:
+    def _row_check(self, where: str, learns: Any = None) -> Any:
+        if self.schema is not None:
+            return CodesCheck(where, self.scaler)
         low, high, wanted = self._scaled_limits()
         wide = np.broadcast_to(wide_columns(self.scaler), self.row_shape)
         return RowCheck(
@@ -279,6 +288,8 @@ class CheckedModel(keras.Model):
         if not is_array(x):
             return self._checked_stream(x, (where,))
         self._follow_scaler()
+        if self.schema is not None:
+            return self.scaler.codes(x, where)  # type: ignore[union-attr]
         x, bound = bounded_rows(x, self.row_shape, self.columns, where, wide=True)
         if x.dtype.itemsize > 4 or x.dtype.kind in "iu":
             x = self._narrowed(x, where, trains)

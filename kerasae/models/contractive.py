@@ -52,7 +52,7 @@ class ContractiveAutoencoder(Autoencoder):
         decoder: keras.Model,
         scaler: keras.layers.Layer | None = None,
         columns: Sequence[str] | None = None,
-        loss: str | keras.losses.Loss = "mse",
+        loss: str | keras.losses.Loss | None = None,
         *,
         beta: float = 0.001,
         seed: int | None = None,

@@ -104,7 +104,7 @@ class RowModel(CheckedModel):
             self._default_loss if loss is None else loss,
             loss_weights=loss_weights,
             metrics=metrics,
-            weighted_metrics=list(weighted_metrics or ()),
+            weighted_metrics=self._metrics_given(weighted_metrics or ()),
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution or 1,
             jit_compile=jit_compile,
@@ -114,6 +114,15 @@ class RowModel(CheckedModel):
         self._metrics_built = False
         self._programs.forget()
         self._streams.forget()
+
+    @property
+    def _objective(self) -> str:
+        """The name of the metric that models are compared by."""
+        return "mse"
+
+    def _metrics_given(self, metrics):
+        """The metrics as Keras takes them."""
+        return list(metrics)
 
     def get_compile_config(self) -> dict[str, Any]:
         """What `compile` was given; what it chose is chosen again."""

@@ -102,6 +102,41 @@ class RowCheck:
         return f"{self.where} must hold finite numbers, {self.wanted}. Received:"
 
 
+class CodesCheck:
+    """What a batch of a table must be: the table, or its codes, in which NaN is a missing cell.
+
+    Args:
+        where: What messages call the part.
+        scaler: The `TableEncoder` of the model.
+    """
+
+    def __init__(self, where: str, scaler: Any) -> None:
+        self.where, self.scaler, self.columns = where, scaler, scaler.columns
+
+    def array(self, batch: Any, rows: int | None = None) -> np.ndarray:
+        """A batch that was checked, as an array of codes."""
+        codes = self.scaler.codes(batch, self.where)
+        if rows not in (None, len(codes)):
+            raise ValueError(
+                f"{self.where} must have one row for each of x. Received: {len(codes)} for {rows} "
+                "rows"
+            )
+        return codes
+
+    def spec(self, spec: Any) -> None:
+        """Refuses what can be seen of a dataset before it is read."""
+        shape = checked_spec(spec, self.where)
+        if shape is not None and shape[1:] != list(self.scaler.row_shape):
+            raise ValueError(
+                f"{self.where} must be batches of codes of shape {self.scaler.row_shape}. "
+                f"Received: elements of shape {tuple(shape)}. Try model.schema.codes(table)"
+            )
+
+    def tensor(self, tensor: Any) -> Any:
+        """A tensor of a dataset as it is: NaN is allowed."""
+        return tensor
+
+
 class NumberCheck:
     """What labels or sample weights of a batch must be.
 

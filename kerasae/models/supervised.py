@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from kerasae.layers.base import AutoencoderLayer, is_identity_at_inference
-from kerasae.layers.scaling import check_scaler, scale
+from kerasae.layers.scaling import check_scaler, row_shape_of, scale
 from kerasae.models.autoencoder import Autoencoder, ModelOptions
 from kerasae.models.row_model import CompileOptions, RowModel
 from kerasae.models.streams import NumberCheck
@@ -108,7 +108,7 @@ class SupervisedModel(RowModel):
         columns = getattr(scaler, "columns", None) if columns is None else columns
         self.columns = None if columns is None else tuple(map(str, columns))
         self.encoder.trainable = not freeze
-        self.build(encoder.input_shape)
+        self.build((None, *self.row_shape))
         # Keras exports only what was called once.
         self(keras.KerasTensor((None, *self.row_shape)))
 
@@ -132,8 +132,8 @@ class SupervisedModel(RowModel):
 
     @property
     def row_shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        """Shape of one row, without the batch."""
-        return tuple(self.encoder.input_shape[1:])
+        """Shape of one row, without the batch; of a table, of its codes."""
+        return row_shape_of(self.scaler, self.encoder.input_shape[1:])
 
     def build(self, input_shape):
         """Nothing is left to build: scaler, encoder and head come built."""

@@ -18,7 +18,7 @@ from kerasae.validation.rows import (
     merged_column,
     overflow,
 )
-from kerasae.validation.tables import column_order, names_of
+from kerasae.validation.tables import check_distinct, column_order, is_table, names_of
 
 __all__ = [
     "FLOAT32_MAX",
@@ -27,11 +27,13 @@ __all__ = [
     "as_rows",
     "bounded_rows",
     "check_count",
+    "check_distinct",
     "column",
     "column_order",
     "extremes",
     "identifier_columns",
     "is_array",
+    "is_table",
     "left_out",
     "merged_column",
     "names_of",

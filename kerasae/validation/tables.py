@@ -1,7 +1,7 @@
 """Tables of any library as arrays: pandas, polars, pyarrow and NumPy's own named fields."""
 
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,17 @@ def names_of(x: Any) -> list[str] | None:
     if names is None:
         names = getattr(getattr(x, "dtype", None), "names", None)
     return None if names is None else [str(name) for name in names]
+
+
+def is_table(x: Any) -> bool:
+    """Whether `x` has named columns: a table, a list of dicts, or a dict of columns.
+
+    Example:
+        >>> is_table([{"age": 31, "job": "clerk"}]), is_table([[31, 0]])
+        (True, False)
+    """
+    of_dicts = isinstance(x, list | tuple) and bool(x) and isinstance(x[0], Mapping)
+    return of_dicts or isinstance(x, Mapping) or names_of(x) is not None
 
 
 def column_order(have: Iterable[str], wanted: Iterable[str], where: Any = "x") -> list[int]:

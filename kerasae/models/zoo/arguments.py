@@ -29,7 +29,7 @@ class StackOptions(TypedDict, total=False):
     stack: Callable[..., tuple[keras.Model, keras.Model]] | None
     scaler: keras.layers.Layer | None
     columns: Sequence[str] | None
-    loss: str | keras.losses.Loss
+    loss: str | keras.losses.Loss | None
     model_class: Callable[..., Autoencoder]
 
 

@@ -28,7 +28,7 @@ def stacked_autoencoder(
     stack: Callable[..., tuple[keras.Model, keras.Model]] | None = None,
     scaler: keras.layers.Layer | None = None,
     columns: Sequence[str] | None = None,
-    loss: str | keras.losses.Loss = "mse",
+    loss: str | keras.losses.Loss | None = None,
     model_class: Callable[..., Autoencoder] = Autoencoder,
     name: str = "stacked_autoencoder",
 ) -> Autoencoder:

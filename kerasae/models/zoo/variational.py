@@ -35,7 +35,7 @@ def variational_autoencoder(
         hidden_units: Widths of the encoder's layers, the codings' last.
         beta: Weight of the divergence; 1 for the bound itself.
         likelihood: "bernoulli", for scaled values in [0, 1], with a sigmoid output; or "gaussian",
-            for any, with a linear one.
+            for any, with a linear one. A table has its own, which is Gaussian for numbers.
         stddev: Standard deviation of the Gaussian likelihood, on the scaled values.
         activation: Name of a Keras activation, or a callable, for the hidden layers.
         seed: Integer, or None for a random one, of the draws in training.
@@ -64,6 +64,8 @@ def variational_autoencoder(
     if likelihood not in likelihoods:
         raise ValueError(unknown("likelihood", likelihood, list(likelihoods)))
     loss, settings, output_activation = likelihoods[likelihood]
+    if (own := getattr(options.get("scaler"), "likelihood", None)) is not None:  # of tables
+        loss, settings, output_activation = own, {"stddev": stddev}, "linear"
     hidden_units = as_tuple("hidden_units", hidden_units)
     return stacked_autoencoder(
         input_shape,

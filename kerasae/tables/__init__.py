@@ -1,0 +1,19 @@
+"""Tables of columns of mixed types, with missing cells: read, encoded, and given back."""
+
+from kerasae.tables.columns import Column
+from kerasae.tables.encoder import TableEncoder
+from kerasae.tables.layout import Layout
+from kerasae.tables.losses import TableError, TableLikelihood, TableLoss
+from kerasae.tables.model import table_autoencoder
+from kerasae.tables.schema import Schema
+
+__all__ = [
+    "Column",
+    "Layout",
+    "Schema",
+    "TableEncoder",
+    "TableError",
+    "TableLikelihood",
+    "TableLoss",
+    "table_autoencoder",
+]

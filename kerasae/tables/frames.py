@@ -1,0 +1,146 @@
+"""Tables of pandas, polars and pyarrow as columns of Arrow, and back with the dtypes they had."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerasae.validation import check_distinct, column_order, names_of, required
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LIBRARIES = ("pandas", "polars", "pyarrow")
+
+
+def library_of(x: Any) -> str:
+    """The library whose tables are returned for `x`, one of `LIBRARIES`."""
+    if hasattr(x, "iloc"):
+        return "pandas"
+    return "polars" if type(x).__module__.split(".")[0] == "polars" else "pyarrow"
+
+
+def as_frame(x: Any, where: Any = "x") -> Any:
+    """A list of dicts or a dict of columns as a table of pyarrow; others as they are."""
+    required("pyarrow", "tables")
+    import pyarrow as pa  # noqa: PLC0415
+
+    if names_of(x) is not None:
+        return x
+    try:
+        return pa.table(dict(x)) if isinstance(x, Mapping) else pa.Table.from_pylist(list(x))
+    except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"{where} must be a table, or rows as dicts of the same columns. Received: "
+            f"{' '.join(str(error).split())[:200]}"
+        ) from None
+
+
+def arrow_columns(
+    x: Any, wanted: Sequence[str] | None = None, where: Any = "x"
+) -> dict[str, "pa.Array | pa.ChunkedArray | None"]:
+    """The columns of a table as arrays of Arrow, by name; of others no cell is read.
+
+    Args:
+        x: Table of pandas, polars or pyarrow, or a NumPy array with named fields.
+        wanted: Names that there must be, in this order, or None for all there are.
+        where: What the messages call `x`.
+
+    Returns:
+        A dict, whose values are None for columns of mixed types, which Arrow does not have.
+
+    Raises:
+        ValueError: A column is missing, or is there more than once.
+    """
+    names = names_of(x) or []
+    if wanted is None:
+        check_distinct(names, where)
+        order = list(range(len(names)))
+    else:
+        order = column_order(names, wanted, where)
+    return {names[i]: _arrow(x, i) for i in order}
+
+
+def _arrow(x, i):
+    import pyarrow as pa  # noqa: PLC0415
+
+    if hasattr(x, "column_names"):
+        return x.column(i)
+    try:
+        if hasattr(x, "iloc"):
+            return pa.array(x.iloc[:, i], from_pandas=True)
+        if hasattr(x, "get_columns"):
+            return x.get_columns()[i].to_arrow()
+        return pa.array(x[x.dtype.names[i]], from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        return None
+
+
+def as_library(columns: Mapping[str, "pa.Array"], like: Any = None, library: str = "pandas") -> Any:
+    """A table of arrays, with the library, dtypes and index of another table.
+
+    Args:
+        columns: Arrays of Arrow by name.
+        like: Table whose library, dtypes and index the result has, or None.
+        library: "pandas", "polars" or "pyarrow", where `like` is None; pyarrow stands in where the
+            library is missing.
+
+    Returns:
+        The table.
+    """
+    import pyarrow as pa  # noqa: PLC0415
+
+    library = library if like is None else library_of(like)
+    if library == "pandas":
+        return _as_pandas(columns, like)
+    if library == "polars":
+        return _as_polars(columns, like)
+    types = {} if like is None else arrow_types(like)
+    return pa.table({name: _cast(one, types.get(name)) for name, one in columns.items()})
+
+
+def arrow_types(x: Any) -> dict[str, Any]:
+    """The types of a table of pyarrow by name, none for tables of others."""
+    return dict(zip(x.schema.names, x.schema.types, strict=True)) if hasattr(x, "schema") else {}
+
+
+def _cast(array, kind):
+    import pyarrow as pa  # noqa: PLC0415
+
+    if kind is None:
+        return array
+    if pa.types.is_dictionary(kind):
+        return array.cast(kind.value_type, safe=False).dictionary_encode().cast(kind)
+    return array.cast(kind, safe=False)
+
+
+def _as_pandas(columns, like):
+    import pandas as pd  # noqa: PLC0415
+
+    index = None if like is None else like.index
+    series = {}
+    for name, array in columns.items():
+        one = array.to_pandas()
+        one.index = pd.RangeIndex(len(one)) if index is None else index
+        names = names_of(like) or []
+        if name in names:
+            position = names.index(name)
+            name, dtype = like.columns[position], like.dtypes.iloc[position]  # noqa: PLW2901
+            one = _as_dtype(one, dtype)
+        series[name] = one
+    return pd.DataFrame(series, index=index)
+
+
+def _as_dtype(series, dtype):
+    """The series in a dtype, where its cells go into it: NaN does not go into integers."""
+    if isinstance(dtype, np.dtype) and dtype.kind in "iub" and series.isna().any():
+        return series
+    return series.astype(dtype)
+
+
+def _as_polars(columns, like):
+    import polars as pl  # noqa: PLC0415
+
+    dtypes = {} if like is None else dict(like.schema)
+    made = (pl.Series(name, array) for name, array in columns.items())
+    return pl.DataFrame([one.cast(dtypes.get(one.name, one.dtype), strict=False) for one in made])

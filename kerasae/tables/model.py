@@ -1,0 +1,127 @@
+"""A model for a table in one call."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasae.layers.base import walk
+from kerasae.layers.cell_corruption import CellCorruption, MissingCorruption, SwapCorruption
+from kerasae.models import ZOO, Autoencoder
+from kerasae.tables.encoder import TableEncoder
+from kerasae.tables.schema import Schema
+from kerasae.validation import unknown
+
+CORRUPTIONS = {"swap": SwapCorruption, "missing": MissingCorruption}
+
+
+def table_autoencoder(
+    table: Any,
+    hidden_units: int | tuple[int, ...] | None = None,
+    *,
+    family: str | Callable[..., Autoencoder] = "stacked",
+    schema: Schema | None = None,
+    numbers: str = "standard",
+    indicators: bool = True,
+    corruption: str | keras.layers.Layer | None = None,
+    **options: Any,
+) -> Autoencoder:
+    """An autoencoder of any family for a table of mixed columns, compiled.
+
+    It takes tables of pandas, polars and pyarrow by the names of their columns, in `fit` and in all
+    that follows, and `reconstruct` gives a table back. Missing cells are left out of the loss, in
+    which every column counts alike: see `TableLoss`.
+
+    Args:
+        table: The table to train on, rows as dicts, or the path of a file.
+        hidden_units: Widths of the encoder's layers, the codings' last; by default 64 and half as
+            many codings as columns.
+        family: Name of the family in `ZOO`, or a builder with its arguments.
+        schema: A `Schema`; by default `Schema.infer(table)`.
+        numbers: How numbers are scaled; see `TableEncoder`.
+        indicators: Whether columns with missing cells have a value for that; see `TableEncoder`.
+        corruption: "swap:RATE", "missing:RATE", several joined by +, or a layer; by default
+            "swap:0.1" where the family is "denoising".
+        **options: Other arguments of the family's builder.
+
+    Returns:
+        An `Autoencoder` with `model.schema`.
+
+    Raises:
+        ValueError: What `Schema.infer`, `TableEncoder` or the family's builder refuses.
+
+    Reference: Hinton and Salakhutdinov (2006), Reducing the dimensionality of data with neural
+    networks.
+
+    Example:
+        >>> table = {"size": [1.0, 2.0, 3.0, 2.5], "colour": ["red", "blue", "red", "red"]}
+        >>> model = table_autoencoder(table, (8, 1), family="denoising")
+        >>> history = model.fit(table, verbose=0)
+        >>> model.encode([{"size": 2.0, "colour": "blue"}]).shape
+        (1, 1)
+    """
+    if isinstance(family, str) and family not in ZOO:
+        raise ValueError(unknown("family", family, list(ZOO)))
+    build = ZOO[family] if isinstance(family, str) else family
+    schema = schema or Schema.infer(table)
+    encoder = TableEncoder(schema, numbers, indicators)
+    encoder.adapt(_rows(table))
+    if corruption is None and family == "denoising":
+        corruption = "swap:0.1"
+    if corruption is not None:
+        options["corruption"] = cell_corruption(corruption, encoder)
+    if family == "variational":
+        options.setdefault("stddev", 0.5)
+    units = hidden_units or (64, max(1, len(schema) // 2))
+    return build(encoder.width, units, scaler=encoder, **options)
+
+
+def _rows(table):
+    if isinstance(table, str):
+        from kerasae.tables.files import read_table  # noqa: PLC0415
+
+        return read_table(table)
+    return table
+
+
+def cell_corruption(
+    corruption: str | keras.layers.Layer, encoder: TableEncoder
+) -> keras.layers.Layer:
+    """A corruption that knows which values of an encoded row are one cell.
+
+    Args:
+        corruption: "swap:0.1", "missing:0.2" or "swap:0.1+missing:0.2", or a layer.
+        encoder: The encoder of the table.
+
+    Returns:
+        The layer; a `keras.Sequential` of several.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    if isinstance(corruption, str):
+        made = [_read(text) for text in corruption.split("+")]
+        corruption = made[0] if len(made) == 1 else keras.Sequential(made, name="corruption")
+    fill = np.zeros(encoder.width)
+    fill[encoder.width - len(encoder.layout.indicators) :] = 1
+    for layer in walk(corruption):
+        if isinstance(layer, CellCorruption) and layer.columns is None:
+            layer.columns = encoder.layout.column_of.tolist()
+        if isinstance(layer, MissingCorruption) and layer.fill is None:
+            layer.fill = fill.tolist()
+    return corruption
+
+
+def _read(text):
+    kind, _, amount = text.partition(":")
+    try:
+        rate = float(amount)
+    except ValueError:
+        kind = ""
+    if kind not in CORRUPTIONS:
+        raise ValueError(
+            "corruption must be swap:RATE or missing:RATE for tables, several joined by +. "
+            f"Received: corruption={text!r}. Try swap:0.1"
+        )
+    return CORRUPTIONS[kind](rate)

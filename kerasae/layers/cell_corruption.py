@@ -64,6 +64,11 @@ class CellCorruption(Corruption):
         """
         raise NotImplementedError
 
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, with what was filled in since."""
+        own = {"rate": self.rate, "columns": self.columns, "seed": self.seed}
+        return {**super().get_config(), **own}
+
     def _uniform(self, x, column_of):
         """A number in [0, 1) for each cell, spread over the values of the cell."""
         shape = (ops.shape(x)[0], int(column_of.max()) + 1)
@@ -162,6 +167,10 @@ class MissingCorruption(CellCorruption):
     ) -> None:
         super().__init__(rate, columns, seed, **kwargs)
         self.fill = None if fill is None else [float(value) for value in fill]
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, with what was filled in since."""
+        return {**super().get_config(), "fill": self.fill}
 
     def replace(self, x: Any, column_of: np.ndarray) -> Any:
         """The rows with some cells missing."""

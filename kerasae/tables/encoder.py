@@ -54,8 +54,10 @@ class TableEncoder(keras.layers.Layer):
         >>> table = {"size": [1.0, 2.0, 3.0], "colour": ["red", "blue", "red"]}
         >>> layer = TableEncoder(Schema.infer(table))
         >>> layer.adapt(table)
-        >>> np.asarray(layer(layer.codes(table))).round(2).tolist()
-        [[-1.22, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0], [1.22, 0.0, 1.0, 0.0]]
+        >>> print(np.asarray(layer(layer.codes(table))).round(2))
+        [[-1.22  0.    1.    0.  ]
+         [ 0.    1.    0.    0.  ]
+         [ 1.22  0.    1.    0.  ]]
     """
 
     def __init__(

@@ -19,9 +19,11 @@ LAYERS = {
     "GaussianCorruption": lambda: layers.GaussianCorruption(0.2, rate=0.5, seed=1),
     "KLSparsityRegularizer": lambda: layers.KLSparsityRegularizer(0.2, 0.1, (0, 1)),
     "KSparse": lambda: layers.KSparse(1, alpha=2.0),
+    "MissingCorruption": lambda: layers.MissingCorruption(0.3, [0, 0], [0.0, 1.0], seed=1),
     "RangeScaling": layers.RangeScaling,
     "SaltPepperDropout": lambda: layers.SaltPepperDropout(0.3, 0.4, low=-1.0, high=2.0, seed=1),
     "SpatialWinnerTakeAll": lambda: layers.SpatialWinnerTakeAll(0.5),
+    "SwapCorruption": lambda: layers.SwapCorruption(0.3, [0, 1], seed=1),
     "WinnerTakeAll": lambda: layers.WinnerTakeAll(0.5),
 }
 CONCRETE = {

@@ -143,6 +143,16 @@ def test_missing_corruption_makes_cells_as_the_encoder_does(table):
     )
 
 
+def test_saved_corruptions_know_their_columns(table, tmp_path):
+    model = kerasae.table_autoencoder(table, (8, 2), corruption="swap:0.1+missing:0.2")
+    model.save(tmp_path / "model.keras")
+    again = kerasae.load_model(tmp_path / "model.keras")
+    layers = again.encoder.layers[0].layers
+    assert [layer.columns for layer in layers] == [again.scaler.layout.column_of.tolist()] * 2
+    assert layers[1].fill[-1] == 1
+    again.fit(table, verbose=0)
+
+
 def test_steps_of_the_users_own_are_refused(table):
     class Own(kerasae.Autoencoder):
         def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):

@@ -1,3 +1,4 @@
+import collections
 import json
 import os
 import subprocess
@@ -17,7 +18,16 @@ ROOT = Path(__file__).parent.parent
 collect_ignore = ["user_script.py"]  # for the type checker, not to be run
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
+    """Of the cases of a test marked `fast(every=n)`, each but every n-th becomes slow."""
+    seen = collections.Counter()
+    for item in items:
+        if mark := item.get_closest_marker("fast"):
+            name = item.nodeid.split("[")[0]
+            if seen[name] % mark.kwargs["every"]:
+                item.add_marker(pytest.mark.slow)
+            seen[name] += 1
     if keras.backend.backend() != "tensorflow":
         skip = pytest.mark.skip(reason="needs the TensorFlow backend")
         for item in items:

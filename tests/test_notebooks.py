@@ -20,6 +20,7 @@ RUN = [
 ]
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("path", RUN, ids=lambda path: path.stem)
 def test_notebooks_run_and_draw(path, monkeypatch):

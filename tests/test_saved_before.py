@@ -23,6 +23,7 @@ def check(got, expected):
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_model_predicts_and_trains_as_before(name, expected):
@@ -69,6 +70,7 @@ def test_an_export_of_a_loaded_model_gives_the_same_outputs(expected, tmp_path, 
 ORDERS = ["import kerasae, keras", "import keras, kerasae", "import kerasae, tensorflow"]
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("imports", ORDERS)
 def test_keras_loads_a_model_after_import_kerasae(imports, run_python):

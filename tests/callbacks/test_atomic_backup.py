@@ -89,6 +89,7 @@ def stored_epoch(folder):
 
 
 # Once is enough: what is written to disk, and when, does not depend on the backend.
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_killed_in_every_stage_of_writing_it_ends_as_if_it_had_not_been(run_python, tmp_path):
     with ThreadPoolExecutor(1) as pool:

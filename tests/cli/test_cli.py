@@ -173,6 +173,7 @@ FAMILIES = {
 }
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("family", ZOO)
 def test_every_family_trains(kerasae, family):

@@ -113,6 +113,7 @@ def test_a_csv_of_pandas_is_read_letter_by_letter(trained):
     assert load(trained / "raw.csv").columns == expected
 
 
+@pytest.mark.fast(every=6)
 @pytest.mark.parametrize("name", FOLDERS, ids=lambda name: ascii(name)[:20])
 def test_names_of_models_are_literal(model, kerasae, name):
     """Case 51: as folders, in the terminal and in the list of TF Serving."""
@@ -142,6 +143,7 @@ def test_a_sweep_over_hostile_names(trained, kerasae):
     assert list(load_model("saved_models/[red] $x$").columns) == NAMES
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("label", ["$\\frac{$", "a$b_$", "_a", "[red]", "=1", "a\nb", "\x1b[2J"])
 def test_labels_of_images_are_drawn_letter_by_letter(kerasae, label):
     """Case 51."""

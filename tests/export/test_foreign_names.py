@@ -47,6 +47,7 @@ def test_a_name_that_is_not_utf_8_is_left_out_with_a_warning(tmp_path, listed):
         assert [one.name for one in listed(tmp_path)] == ["good"]
 
 
+@pytest.mark.fast(every=5)
 @pytest.mark.parametrize("name", NAMES)
 def test_names_of_columns_are_literal_in_manifest_and_model(tmp_path, name):
     """Case 51."""

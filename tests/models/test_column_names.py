@@ -105,6 +105,7 @@ def trained(fit, x, **options):
     return made
 
 
+@pytest.mark.fast(every=5)
 @pytest.mark.parametrize("library", TABLES)
 @pytest.mark.parametrize("fit", FITS)
 def test_another_order_trains_the_same(fit, library):
@@ -113,6 +114,7 @@ def test_another_order_trains_the_same(fit, library):
     np.testing.assert_allclose(got.encode(X), expected.encode(X), atol=1e-6)
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("library", TABLES)
 @pytest.mark.parametrize("fit", ["fit", "train_on_batch", "fit on a generator", "robust"])
 def test_the_first_table_gives_the_names(fit, library):

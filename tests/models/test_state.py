@@ -60,6 +60,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_calibration_ends_when_the_model_changes(model, other, tmp_path, change):
     assert model._is_calibrated()
@@ -87,6 +88,7 @@ KEEPS = {
 }
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("use", KEEPS)
 def test_a_calibration_stays_while_the_model_does(model, tmp_path, use):
     KEEPS[use](model, tmp_path)
@@ -139,6 +141,7 @@ USES = {
 }
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("scaler", [kerasae.RangeScaling, keras.layers.Normalization])
 @pytest.mark.parametrize("use", USES)
 def test_functions_compiled_with_another_scaler_are_made_anew(use, scaler):

@@ -79,6 +79,7 @@ def model(**options):
     return made
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("stream", STREAMS)
 @pytest.mark.parametrize(
     "parts", [(X,), (X, X), (X, X, np.linspace(0, 2, 96, dtype="float32"))], ids=len
@@ -93,6 +94,7 @@ def test_sound_batches_train_as_rows_in_memory(stream, parts):
     np.testing.assert_allclose(got.encode(X), expected.encode(X), atol=1e-5)
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("stream", STREAMS)
 def test_sound_batches_are_used_as_rows_in_memory(stream):
     made = model()
@@ -132,6 +134,7 @@ CALLS = {
 }
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("stream", STREAMS)
 def test_labels_are_not_painted(stream, call):
@@ -169,6 +172,7 @@ def test_images_with_labels_are_refused():
             made.fit(dataset(images, labels), verbose=0)
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize(
     "flat", [lambda x: x.reshape(-1, 64), lambda x: x[..., 0]], ids=["flat", "bare"]
 )
@@ -201,6 +205,7 @@ USES = {
 }
 
 
+@pytest.mark.fast(every=7)
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("stream", CHECKED)
 def test_a_missing_cell_is_refused_as_in_memory(stream, use):
@@ -223,6 +228,7 @@ def test_cells_that_are_too_large_are_refused_as_in_memory(stream, value):
             USES[use](model(), STREAMS[stream](spoilt(value)))
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("use", ["fit", "evaluate"])
 @pytest.mark.parametrize("stream", CHECKED)
 def test_targets_and_weights_are_looked_at_too(stream, use):

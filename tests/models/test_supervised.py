@@ -134,6 +134,7 @@ def test_penalties_of_the_user_s_layers_do_not_come_along(digits):
     assert not network.losses
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("scaler", [kerasae.RangeScaling, keras.layers.Normalization, None])
 @pytest.mark.parametrize("freeze", [False, True])
 def test_saved_and_loaded_it_outputs_the_same(digits, tmp_path, scaler, freeze):

@@ -36,6 +36,7 @@ def expected(name):
     return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in name)
 
 
+@pytest.mark.fast(every=7)
 @pytest.mark.filterwarnings("ignore:Glyph", "ignore:constrained_layout")
 @pytest.mark.parametrize("name", NAMES, ids=lambda name: ascii(name)[:20])
 def test_names_are_literal_in_every_picture(drawn, name, tmp_path, monkeypatch):

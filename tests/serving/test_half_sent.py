@@ -47,6 +47,7 @@ def closed_after(client, begun):
     return time.monotonic() - begun, received
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("case", HALVES)
 def test_a_half_sent_request_is_closed_at_the_deadline(server, case):
     """Case 55."""

@@ -219,10 +219,10 @@ def test_a_version_that_does_not_stop_is_given_up(plain, monkeypatch, until):
     """Case 56: an operator that cannot be stopped."""
     free = threading.Event()
     monkeypatch.setattr("kerasae.serving.loading.GRACE", 0.5)
-    with Server(plain, rest_port=0, grpc_port=0, poll=0.05, load_limit=0.5) as server:
+    with Server(plain, rest_port=0, grpc_port=0, poll=0.05, load_limit=5) as server:
         monkeypatch.setattr("kerasae.serving.saved_model.Bundle.probe", lambda _: free.wait(60))
         save_plain(plain / "plain" / "2", plus=4)
-        assert "within 0.5 seconds" in until(
+        assert "within 5 seconds" in until(
             lambda: server.store.states("plain").get(2, ("", ""))[1]
         )
         free.set()
@@ -254,6 +254,7 @@ print("end", flush=True)
 """
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("end", ["close", "exit"])
 def test_a_slow_version_does_not_hold_up_the_end(plain, end):
     """Case 56."""

@@ -19,6 +19,7 @@ def table(directory):
     }
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("tuner", ["grid", "random", "bayesian", "hyperband"])
 def test_killed_at_any_write_nothing_is_lost(untrained, space, tmp_path, monkeypatch, tuner):
     options = {"tuner": tuner, "epochs": 3, "max_trials": None if tuner == "hyperband" else 6}
@@ -85,6 +86,7 @@ def test_keras_tuners_own_grid_search_would_lose_trials(tmp_path):
             again.end_trial(trial)
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("tuner", ["grid", "random"])
 @pytest.mark.parametrize("damage", ["", '{"trial_id": "0'])
 @pytest.mark.parametrize(

@@ -99,6 +99,7 @@ def killed_and_resumed(rows, directory, space, points):
     return table(directory)
 
 
+@pytest.mark.slow
 def test_six_trials_killed_in_training_between_trials_and_while_writing(rows, space, tmp_path):
     # Each point is counted from the start of its own process.
     points = ["training:2", "between:2", "writing:5", "saving:1", "renaming:9"]

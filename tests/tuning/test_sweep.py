@@ -232,6 +232,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_the_runner_up_never_wins_by_damage(tmp_path, untrained, space, mistake, damage):
     """Cases 28 and 53 of faults.md."""
@@ -250,6 +251,7 @@ def test_the_runner_up_never_wins_by_damage(tmp_path, untrained, space, mistake,
     assert search("digits", space, directory, resume=True) == rows
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("damage", ["truncated", "missing"])
 def test_a_damaged_model_of_the_winner_is_named(tmp_path, space, mistake, damage):
     """Cases 31 and 53 of faults.md."""
@@ -260,6 +262,7 @@ def test_a_damaged_model_of_the_winner_is_named(tmp_path, space, mistake, damage
     assert not Path("saved_models").exists()
 
 
+@pytest.mark.fast(every=5)
 @pytest.mark.parametrize("name", ["trial.json", "sweep.json", "oracle.json", "result.json"])
 @pytest.mark.parametrize("content", ["", "{}", "[]", "null", '{"trial": 1}', '"text"'])
 def test_files_of_another_form_are_made_anew_or_named(tmp_path, untrained, space, name, content):

@@ -4,6 +4,7 @@ from . import datasets as datasets
 from . import layers as layers
 from . import models as models
 from . import plots as plots
+from . import series as series
 from . import serving as serving
 from . import tables as tables
 from . import tuning as tuning

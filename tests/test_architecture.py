@@ -17,10 +17,13 @@ PATHS = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
     {"kerasae._version", "kerasae._registration", "kerasae.atomic", "kerasae.validation"},
     {"kerasae.datasets", "kerasae.layers", "kerasae.plots", "kerasae.serving"},
-    {"kerasae.anomaly.calibration"},  # a layer, which every model holds
+    {
+        "kerasae.anomaly.calibration",
+        "kerasae.series.calibration",
+    },  # which every model holds
     {"kerasae.models"},
     {"kerasae.anomaly", "kerasae.methods", "kerasae.tables"},
-    {"kerasae.callbacks", "kerasae.export"},
+    {"kerasae.callbacks", "kerasae.export", "kerasae.series"},
     {"kerasae.tuning"},
     {"kerasae.chapter"},
     {"kerasae.cli"},

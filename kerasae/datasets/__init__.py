@@ -1,5 +1,6 @@
 """Data by name or from files, as arrays."""
 
 from kerasae.datasets.data import NAMED, Data, load
+from kerasae.datasets.made_series import MadeSeries, make_series
 
-__all__ = ["NAMED", "Data", "load"]
+__all__ = ["NAMED", "Data", "MadeSeries", "load", "make_series"]

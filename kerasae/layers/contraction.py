@@ -1,5 +1,6 @@
 """How much codings move with the row: the norm of the encoder's Jacobian."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
@@ -21,7 +22,9 @@ DERIVATIVES = {
     "elu": lambda y: ops.where(y > 0, ops.ones_like(y), y + 1),
 }
 LINEAR = (keras.layers.Flatten, keras.layers.Reshape)
-KERNELS = (keras.layers.Dense, keras.layers.Conv2D)
+KERNELS = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D)
+# By how much, beside values of about 1, the inputs of recurrent layers are moved.
+MOVE, MOVE_IN_HALF = 0.01, 0.1
 
 
 def jacobian_norm(layers: Sequence[keras.layers.Layer], x: Any) -> Any:
@@ -72,10 +75,12 @@ def jacobian_norm_estimate(layers: Sequence[keras.layers.Layer], x: Any, directi
 
     $$E \lVert J v \rVert^2 = \lVert J \rVert_F^2 \text{ where } E[v v^\top] = I$$
 
-    J v is carried forward through the layers, at the cost of one more pass.
+    J v is carried forward through the layers, at the cost of one more pass. Through recurrent
+    layers it is the central difference $(f(x + \epsilon v) - f(x - \epsilon v)) / 2 \epsilon$.
 
     Args:
-        layers: Built dense, convolutional (Conv2D), flattening and reshaping layers.
+        layers: Built dense, convolutional (Conv1D, Conv2D), recurrent, flattening and reshaping
+            layers.
         x: Inputs of the first, shape (batch, ...).
         directions: Random v of the shape of x, with independent entries of mean 0 and variance 1.
 
@@ -101,6 +106,10 @@ def _steps(layers, x):
             h = layer(h)
             steps.append((layer, None, None))
             continue
+        if isinstance(layer, keras.layers.RNN):
+            steps.append((functools.partial(_central_difference, layer, h), None, None))
+            h = ops.cast(layer(h), "float32")
+            continue
         derivative = _derivative(layer)
         kernel = ops.cast(layer.kernel, "float32")
         linear = _linear(layer, kernel)
@@ -110,6 +119,16 @@ def _steps(layers, x):
         h = layer.activation(h)
         steps.append((layer, linear, derivative(h)))
     return steps
+
+
+def _central_difference(layer, h, direction):
+    """The derivative of a layer's output at h along a direction."""
+    axes = tuple(range(1, len(h.shape)))
+    length = ops.sqrt(ops.mean(ops.square(direction), axis=axes, keepdims=True))
+    move = MOVE if layer.compute_dtype == "float32" else MOVE_IN_HALF
+    size = move / ops.maximum(ops.stop_gradient(length), 1e-6)
+    ahead, behind = (ops.cast(layer(h + sign * size * direction), "float32") for sign in (1, -1))
+    return (ahead - behind) / (2 * ops.reshape(size, (-1,) + (1,) * (len(ahead.shape) - 1)))
 
 
 def _linear(layer, kernel):
@@ -123,7 +142,7 @@ def _derivative(layer):
     if not isinstance(layer, KERNELS) or name not in DERIVATIVES:
         what = f"{type(layer).__name__} with activation {name}" if name else type(layer).__name__
         raise ValueError(
-            "layers must be Dense or Conv2D with one of the activations "
+            "layers must be recurrent, or Dense, Conv1D or Conv2D with one of the activations "
             f"{', '.join(DERIVATIVES)} for a known Jacobian. Received: {layer.name}, a {what}"
         )
     return DERIVATIVES[name]
@@ -137,7 +156,7 @@ class ContractivePenalty(SeededLayer, PassThrough):
     \right\rVert_F^2$$
 
     over the scaled values x and codings h. Exact for dense encoders (`jacobian_norm`); for
-    convolutional ones an unbiased estimate by one random direction a row
+    convolutional and recurrent ones an unbiased estimate by one random direction a row
     (`jacobian_norm_estimate`). In float32 under every dtype policy. It stands anywhere in an
     encoder, whose Jacobian it weighs in training, and passes its input through.
 
@@ -190,7 +209,8 @@ class ContractivePenalty(SeededLayer, PassThrough):
     def check(self, layers: Sequence[keras.layers.Layer]) -> None:
         """Refuses layers whose Jacobian is not known."""
         for layer in layers:
-            if not (isinstance(layer, LINEAR) or is_identity_at_inference(layer)):
+            known = isinstance(layer, (*LINEAR, keras.layers.RNN))
+            if not (known or is_identity_at_inference(layer)):
                 _derivative(layer)
 
     def weighted_norm(self, layers: Sequence[keras.layers.Layer], x: Any) -> Any:

@@ -1,5 +1,6 @@
 """Sparsity by competition: only the largest activations are passed on."""
 
+import math
 from typing import Any, Unpack
 
 import keras
@@ -170,7 +171,8 @@ class SpatialWinnerTakeAll(_Competition):
     Raises:
         ValueError: `winners` does not lie in (0, 1].
 
-    Shapes: (batch, height, width, maps); the output has the shape of the input.
+    Shapes: (batch, height, width, maps), or (batch, steps, maps) of a series; the output has the
+    shape of the input. Codings without places, (batch, units), compete as in `WinnerTakeAll`.
 
     Reference: Makhzani and Frey (2015), Winner-take-all autoencoders, section 3.
 
@@ -184,10 +186,12 @@ class SpatialWinnerTakeAll(_Competition):
     @property
     def stops_identity(self) -> bool:
         """Whether any place or row loses."""
-        return self.winners < 1 or self.input.shape[1] * self.input.shape[2] > 1
+        return self.winners < 1 or math.prod(self.input.shape[1:-1]) > 1
 
     def call(self, inputs, training=False):
-        highest = ops.stop_gradient(ops.max(inputs, axis=(1, 2), keepdims=True))
-        threshold = self.thresholds(highest[:, 0, 0, :], training)
+        places = tuple(range(1, len(inputs.shape) - 1))
+        highest = ops.max(inputs, axis=places, keepdims=True) if places else inputs
+        highest = ops.stop_gradient(highest)
+        threshold = self.thresholds(highest[(slice(None), *(0 for _ in places))], training)
         wins = (inputs >= highest) & (inputs >= ops.cast(threshold, inputs.dtype))
         return ops.where(wins, inputs, ops.zeros_like(inputs))

@@ -3,6 +3,7 @@
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.contractive import ContractiveAutoencoder
 from kerasae.models.losses import BernoulliLikelihood, GaussianLikelihood
+from kerasae.models.series_stacks import conv1d_stack, recurrent_stack
 from kerasae.models.stacks import conv_stack, dense_stack
 from kerasae.models.supervised import SupervisedModel, supervised_from
 from kerasae.models.zoo import (
@@ -27,11 +28,13 @@ __all__ = [
     "SupervisedModel",
     "adversarial_autoencoder",
     "contractive_autoencoder",
+    "conv1d_stack",
     "conv_stack",
     "convolutional_autoencoder",
     "denoising_autoencoder",
     "dense_stack",
     "k_sparse_autoencoder",
+    "recurrent_stack",
     "sparse_autoencoder",
     "stacked_autoencoder",
     "supervised_from",

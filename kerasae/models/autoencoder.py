@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from kerasae.anomaly.calibration import AnomalyCalibration, row_mean
-from kerasae.layers.base import autoencoder_layers
+from kerasae.layers.base import autoencoder_layers, walk
 from kerasae.layers.priors import Prior
 from kerasae.layers.scaling import (
     check_scaler,
@@ -20,9 +20,11 @@ from kerasae.layers.scaling import (
     unscale,
 )
 from kerasae.models.checks import Limits, fingerprint
-from kerasae.models.losses import needs_unit_interval
+from kerasae.models.losses import Likelihood, needs_unit_interval
+from kerasae.models.padding import fill_padding, real_steps, step_weights
 from kerasae.models.programs import gives_scaled, outputs_are_scaled, scaled_outputs
 from kerasae.models.row_model import RowModel
+from kerasae.series.calibration import StepCalibration
 from kerasae.validation import as_rows, check_count, is_table, unknown
 
 
@@ -54,6 +56,9 @@ class Autoencoder(RowModel):
             a DataFrame's columns are matched by name.
         loss: What `compile` takes where no loss is given: a name or a `keras.losses.Loss`; None for
             the scaler's own, or else mean squared error.
+        mask_value: For rows (steps, channels): a step whose channels all hold this raw value is
+            padding. It is neither in the loss nor in the score, recurrent layers skip it, others
+            see zeros, and it is reconstructed as padding. None for no padding.
         **kwargs: Name and other arguments of `keras.Model`.
 
     Raises:
@@ -82,9 +87,16 @@ class Autoencoder(RowModel):
         scaler: keras.layers.Layer | None = None,
         columns: Sequence[str] | None = None,
         loss: str | keras.losses.Loss | None = None,
+        *,
+        mask_value: float | None = None,
         **kwargs: Unpack[ModelOptions],
     ) -> None:
         super().__init__(**kwargs)
+        if mask_value is not None and len(encoder.input_shape) != 3:
+            raise ValueError(
+                "mask_value must go with rows (steps, channels). "
+                f"Received: mask_value={mask_value}, rows of shape {encoder.input_shape[1:]}"
+            )
         if encoder.input_shape[1:] != decoder.output_shape[1:]:
             raise ValueError(
                 "decoder must give back the shape that the encoder takes. Received: "
@@ -97,9 +109,16 @@ class Autoencoder(RowModel):
         columns = getattr(scaler, "columns", None) if columns is None else columns
         self.columns = None if columns is None else tuple(map(str, columns))
         self._default_loss = default_loss(scaler) if loss is None else loss
+        self.mask_value = None if mask_value is None else float(mask_value)
+        # Recurrent layers skip padding, which ends with them: codings have no steps.
+        recurrent = any(isinstance(one, keras.layers.RNN) for one in walk(encoder))
+        self._takes_mask = mask_value is not None and recurrent
+        if self._takes_mask:
+            encoder.supports_masking, encoder.compute_mask = True, _no_mask
         for layer in autoencoder_layers(encoder, decoder):
             layer.tie(encoder, decoder)
         self.anomaly = AnomalyCalibration(name="anomaly")
+        self.steps = StepCalibration(name="steps")
         self.build((None, *self.row_shape))
 
     @property
@@ -116,22 +135,30 @@ class Autoencoder(RowModel):
                 f"inputs must be rows of shape {self.row_shape}. "
                 f"Received: rows of shape {tuple(inputs.shape[1:])}"
             )
-        scaled = scale(self.scaler, inputs)
-        codings = ops.cast(self.encoder(scaled, training=training), "float32")
+        steps = real_steps(inputs, self.mask_value)
+        scaled = fill_padding(scale(self.scaler, inputs), steps, 0)
+        codings = self._encoded(scaled, steps, training)
         reconstruction = self.decoder(codings, training=training)
         if training:
             for layer in autoencoder_layers(self.encoder, self.decoder):
                 term = layer.penalty(scaled, codings, reconstruction)
                 if term is not None:
                     self.add_loss(term)
-        return reconstruction if outputs_are_scaled() else unscale(self.scaler, reconstruction)
+        if outputs_are_scaled():
+            return reconstruction
+        return fill_padding(unscale(self.scaler, reconstruction), steps, self.mask_value)
+
+    def _encoded(self, scaled, steps, training=False):
+        mask = {"mask": steps} if self._takes_mask else {}
+        return ops.cast(self.encoder(scaled, training=training, **mask), "float32")
 
     def compute_output_shape(self, input_shape: Sequence[int]) -> tuple[int, ...]:
         """The shape of the input."""
         return tuple(input_shape)
 
     def _codings(self, x):
-        return ops.cast(self.encoder(scale(self.scaler, x)), "float32")
+        steps = real_steps(x, self.mask_value)
+        return self._encoded(fill_padding(scale(self.scaler, x), steps, 0), steps)
 
     @property
     def _objective(self) -> str:
@@ -156,12 +183,22 @@ class Autoencoder(RowModel):
                     "a model of tables must train by the steps of Keras, as the most likely level "
                     f"has no gradient. Received: methods of {type(self).__name__}. Try add_loss"
                 )
+        steps = real_steps(x if y is None else y, self.mask_value)
         y, y_pred = self._scaled_pair(x, y, y_pred)
+        if isinstance(self.loss, Likelihood):
+            y = fill_padding(y, steps, float("nan"))  # which has no term
+        elif steps is not None:
+            real = ops.cast(steps, "float32")
+            sample_weight = _step_weight(real / ops.maximum(ops.mean(real), 1e-6), sample_weight)
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """The metrics on the scaled values, against the clean input where `y` is None."""
+        steps = real_steps(x if y is None else y, self.mask_value)
         y, y_pred = self._scaled_pair(x, y, y_pred)
+        if steps is not None:
+            y = fill_padding(y, steps, y_pred)
+            sample_weight = _step_weight(ops.cast(steps, "float32"), sample_weight)
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def _scaled_pair(self, x, y, y_pred):
@@ -179,6 +216,20 @@ class Autoencoder(RowModel):
             name = getattr(loss, "name", None) or getattr(loss, "__name__", loss)
             return 0.0, 1.0, f"scaled to [0, 1] for the loss {name}"
         return super()._scaled_limits()
+
+    def _raw_limits(self, low, high):
+        limits = super()._raw_limits(low, high)
+        if self.mask_value is None:
+            return limits
+        return np.minimum(limits[0], self.mask_value), np.maximum(limits[1], self.mask_value)
+
+    def _check_limits(self, x, bound, where):
+        if self.mask_value is None:
+            return super()._check_limits(x, bound, where)
+        # Padding need not be a value that a step could have.
+        real = (x != self.mask_value).any(axis=-1)
+        if real.any():
+            super()._check_limits(x[real], float("inf"), where)
 
     def _checked_targets(self, y: Any, rows: Any, where: str) -> Any:
         if y is None:
@@ -227,7 +278,12 @@ class Autoencoder(RowModel):
         if self.schema is not None:
             return self.scaler.errors(x, output)
         output = output if scaled else scale(self.scaler, output)
-        return ops.square(scale(self.scaler, x) - output)
+        errors = ops.square(scale(self.scaler, x) - output)
+        if self.mask_value is None:
+            return errors
+        # Weighed so that the mean over a row is that over its real steps.
+        steps = real_steps(x, self.mask_value)
+        return fill_padding(errors * ops.expand_dims(step_weights(steps), -1), steps, 0)
 
     def encode(
         self,
@@ -380,6 +436,7 @@ class Autoencoder(RowModel):
         """Takes over what an `AnomalyCalibration` knows of normal rows; None forgets it."""
         if calibration is None:
             self.anomaly.clear()
+            self.steps.clear()
         else:
             state: dict[str, Any] = {}
             calibration.save_own_variables(state)
@@ -406,7 +463,8 @@ class Autoencoder(RowModel):
         config = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
         columns = None if self.columns is None else list(self.columns)
         loss = keras.saving.serialize_keras_object(self._default_loss)
-        return {"name": self.name, "columns": columns, "loss": loss, **config}
+        padding = {} if self.mask_value is None else {"mask_value": self.mask_value}
+        return {"name": self.name, "columns": columns, "loss": loss, **padding, **config}
 
     @classmethod
     def from_config(
@@ -421,3 +479,15 @@ class Autoencoder(RowModel):
         if isinstance(loss, dict):
             parts["loss"] = keras.saving.deserialize_keras_object(loss, custom_objects)
         return cls(**{**config, **parts})
+
+
+def _no_mask(inputs, previous_mask):
+    return None
+
+
+def _step_weight(steps, sample_weight):
+    """Weights of steps, (batch, steps), times those of rows or of steps."""
+    if sample_weight is None:
+        return steps
+    weight = ops.cast(sample_weight, "float32")
+    return steps * (weight if len(weight.shape) == 2 else ops.reshape(weight, (-1, 1)))

@@ -8,6 +8,7 @@ import keras
 from kerasae.layers.contraction import ContractivePenalty
 from kerasae.layers.scaling import scale
 from kerasae.models.autoencoder import Autoencoder, ModelOptions
+from kerasae.models.padding import fill_padding, real_steps
 
 
 class _Mean(keras.losses.Loss):
@@ -24,13 +25,15 @@ class ContractiveAutoencoder(Autoencoder):
     See `ContractivePenalty` for the equation.
 
     Args:
-        encoder: As in `Autoencoder`, of dense or convolutional layers.
+        encoder: As in `Autoencoder`, of dense, convolutional or recurrent layers.
         decoder: As in `Autoencoder`.
         scaler: As in `Autoencoder`.
         columns: As in `Autoencoder`.
         loss: As in `Autoencoder`.
+        mask_value: As in `Autoencoder`.
         beta: Weight of the penalty, at least 0.
-        seed: Integer, or None for a random one, of the estimator for convolutional encoders.
+        seed: Integer, or None for a random one, of the estimator for convolutional and recurrent
+            encoders.
         **kwargs: Name and other arguments of `keras.Model`.
 
     Raises:
@@ -54,6 +57,7 @@ class ContractiveAutoencoder(Autoencoder):
         columns: Sequence[str] | None = None,
         loss: str | keras.losses.Loss | None = None,
         *,
+        mask_value: float | None = None,
         beta: float = 0.001,
         seed: int | None = None,
         **kwargs: Unpack[ModelOptions],
@@ -61,12 +65,13 @@ class ContractiveAutoencoder(Autoencoder):
         # Before the model is built, which ends the making of parts.
         self.contraction = ContractivePenalty(beta, seed, name="contraction")
         self.contraction.check(encoder.layers)
-        super().__init__(encoder, decoder, scaler, columns, loss, **kwargs)
+        super().__init__(encoder, decoder, scaler, columns, loss, mask_value=mask_value, **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss of `Autoencoder` and the penalty, on the clean rows."""
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
-        norms = self.contraction.norms(self.encoder.layers, scale(self.scaler, x))
+        scaled = fill_padding(scale(self.scaler, x), real_steps(x, self.mask_value), 0)
+        norms = self.contraction.norms(self.encoder.layers, scaled)
         return loss + self.contraction.beta * _Mean("contraction", dtype="float32")(norms, norms)
 
     def get_config(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ class Likelihood(keras.losses.Loss):
     """Negative log-likelihood, summed over the features and averaged over the rows.
 
     A subclass has `terms`, the term of each feature, and `needs_unit_interval`, whether they are
-    those of values in [0, 1].
+    those of values in [0, 1]. Where the target is NaN there is no term.
     """
 
     needs_unit_interval = False
@@ -25,7 +25,10 @@ class Likelihood(keras.losses.Loss):
         raise NotImplementedError
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        terms = self.terms(ops.cast(y_true, "float32"), ops.cast(y_pred, "float32"))
+        y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
+        known = ops.logical_not(ops.isnan(y_true))
+        terms = self.terms(ops.where(known, y_true, 0), y_pred)
+        terms = ops.where(known, terms, 0)
         return ops.sum(terms, axis=tuple(range(1, len(terms.shape))))
 
 

@@ -2,6 +2,7 @@
 
 import contextvars
 import functools
+import math
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -370,9 +371,9 @@ def checked_in_pipeline(
     import tensorflow as tf
 
     if row_shape is not None:
-        if tensor.shape.rank not in (None, len(row_shape) + 1):
-            tensor = tf.reshape(tensor, (-1, *row_shape))
-        tensor = tf.ensure_shape(tensor, (None, *row_shape))
+        given = tensor.shape.rank and shape_of_rank(row_shape, tensor.shape.rank - 1)
+        tensor = tf.ensure_shape(tensor, (None, *(given or row_shape)))
+        tensor = tf.reshape(tensor, (-1, *row_shape))
     if tensor.dtype == tf.bool:
         return tensor
     values = tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
@@ -380,3 +381,26 @@ def checked_in_pipeline(
     inside = tf.reduce_all((values >= low) & (values <= high))
     with tf.control_dependencies([tf.debugging.Assert(inside, [message])]):
         return tf.identity(tensor)
+
+
+def shape_of_rank(row_shape: tuple[int, ...], rank: int) -> tuple[int, ...] | None:
+    """The shape that rows of a rank may come in, or None where there is none.
+
+    Args:
+        row_shape: Shape of a row: one value a column, a window, or an image.
+        rank: Number of axes without the batch's.
+
+    Returns:
+        `row_shape`, or it without a single channel, or flat.
+
+    Example:
+        >>> shape_of_rank((8, 8, 1), 2), shape_of_rank((8, 8, 3), 1), shape_of_rank((64,), 2)
+        ((8, 8), (192,), None)
+    """
+    if rank == len(row_shape):
+        return row_shape
+    if len(row_shape) not in (2, 3) or rank > len(row_shape):
+        return None
+    if rank == len(row_shape) - 1 and row_shape[-1] == 1:
+        return row_shape[:-1]
+    return (math.prod(row_shape),) if rank == 1 else None

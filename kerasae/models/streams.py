@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasae.models.programs import checked_in_pipeline
+from kerasae.models.programs import checked_in_pipeline, shape_of_rank
 from kerasae.validation import FLOAT32_MAX, as_numbers, bounded_rows, column, is_array, names_of
 
 # How a message of a check reads within an error of TensorFlow or in its traceback.
@@ -77,15 +77,11 @@ class RowCheck:
         """Refuses what can be seen of a dataset before it is read."""
         if (shape := checked_spec(spec, self.where)) is None:
             return
-        flat = [math.prod(self.row_shape)]
-        bare = list(self.row_shape[:-1]) if self.row_shape[-1:] == (1,) else flat
-        given, images = shape[1:], len(self.row_shape) == 3
-        if len(shape) - 1 == len(self.row_shape):
-            pairs = zip(given, self.row_shape, strict=True)
-            fits = all(one in (None, other) for one, other in pairs)
-        else:
-            fits = images and given in (flat, bare)
-        if not fits:
+        given = shape[1:]
+        wanted = shape_of_rank(self.row_shape, len(given))
+        if wanted is None or any(
+            one not in (None, other) for one, other in zip(given, wanted, strict=True)
+        ):
             batched = given == list(self.row_shape)[1:] and shape[:1] == list(self.row_shape)[:1]
             hint = ". Try dataset.batch(32)" * batched
             raise ValueError(

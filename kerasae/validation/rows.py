@@ -50,8 +50,8 @@ def bounded_rows(
     Args:
         x: Array, nested list, tensor, or table of pandas, polars or pyarrow, of shape (rows, ...).
         row_shape: Shape that each row must have, or None for any. Where it is that of an image,
-            `(height, width, channels)`, flat rows and images without their single channel become
-            such.
+            `(height, width, channels)`, or a window, `(steps, channels)`, flat rows and rows
+            without their single channel become such.
         columns: Names that each column must have, or None. A table is brought into their order; a
             missing one is an error, an extra one a warning, and its cells are not read.
         where: What the messages call `x`.
@@ -76,7 +76,7 @@ def bounded_rows(
             f"Received: shape {rows.shape}. Try x.reshape(1, -1) for a single row"
         )
     if row_shape is not None:
-        rows = _as_images(rows, tuple(row_shape))
+        rows = _in_shape(rows, tuple(row_shape))
     if row_shape is not None and rows.shape[1:] != tuple(row_shape):
         raise ValueError(
             f"{where} must hold rows of shape {tuple(row_shape)}. Received: rows of shape "
@@ -176,6 +176,8 @@ def extremes(rows: np.ndarray) -> np.ndarray:
 
 def column(index: Sequence[int], names: Sequence[str] | None = None) -> str:
     """How a message names the column at `index`, which has several parts for images."""
+    if names is not None and len(index) == 2:
+        return f"step {index[0]}, {column(index[1:], names)}"
     plain = index[0] if len(index) == 1 else tuple(map(int, index))
     named = f" '{names[index[0]]}'" if names is not None and len(index) == 1 else ""
     return f"column {plain}{named}"
@@ -257,14 +259,14 @@ def _unmasked(x, names, where):
     return x
 
 
-def _as_images(rows, row_shape):
-    """Flat images, or such without their single channel, in their shape; others as they are.
+def _in_shape(rows, row_shape):
+    """Flat images or windows, or such without their single channel, in their shape.
 
-    In any other shape of as many values the pixels lie elsewhere.
+    Others as they are: in any other shape of as many values they lie elsewhere.
     """
-    if len(row_shape) != 3:
+    if len(row_shape) not in (2, 3):
         return rows
-    bare = row_shape[:2] if row_shape[2] == 1 else None
+    bare = row_shape[:-1] if row_shape[-1] == 1 else None
     fits = rows.shape[1:] in ((math.prod(row_shape),), bare)
     return rows.reshape(len(rows), *row_shape) if fits else rows
 

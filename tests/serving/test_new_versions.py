@@ -222,9 +222,7 @@ def test_a_version_that_does_not_stop_is_given_up(plain, monkeypatch, until):
     with Server(plain, rest_port=0, grpc_port=0, poll=0.05, load_limit=5) as server:
         monkeypatch.setattr("kerasae.serving.saved_model.Bundle.probe", lambda _: free.wait(60))
         save_plain(plain / "plain" / "2", plus=4)
-        assert "within 5 seconds" in until(
-            lambda: server.store.states("plain").get(2, ("", ""))[1]
-        )
+        assert "within 5 seconds" in until(lambda: server.store.states("plain").get(2, ("", ""))[1])
         free.set()
         time.sleep(0.5)
         assert server.store.available() == {"plain": [1]}

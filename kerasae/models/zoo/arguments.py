@@ -30,6 +30,7 @@ class StackOptions(TypedDict, total=False):
     scaler: keras.layers.Layer | None
     columns: Sequence[str] | None
     loss: str | keras.losses.Loss | None
+    mask_value: float | None
     model_class: Callable[..., Autoencoder]
 
 

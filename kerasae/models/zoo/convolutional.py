@@ -1,11 +1,15 @@
-"""Convolutional stacks for images."""
+"""Convolutional stacks for images and series."""
 
 import functools
+from collections.abc import Callable
 from typing import Unpack
 
+import keras
+
 from kerasae.models.autoencoder import Autoencoder
+from kerasae.models.series_stacks import conv1d_stack
 from kerasae.models.stacks import conv_stack
-from kerasae.models.zoo.arguments import Activation, Shape, StackOptions, passes_on_to
+from kerasae.models.zoo.arguments import Activation, Shape, StackOptions, as_tuple, passes_on_to
 from kerasae.models.zoo.stacked import stacked_autoencoder
 from kerasae.validation import check_count
 
@@ -15,7 +19,7 @@ def convolutional_autoencoder(
     input_shape: Shape,
     hidden_units: Shape,
     *,
-    kernel_size: int = 3,
+    kernel_size: int | None = None,
     strides: int = 2,
     maps: bool = False,
     activation: Activation = "relu",
@@ -23,18 +27,20 @@ def convolutional_autoencoder(
     name: str = "convolutional_autoencoder",
     **options: Unpack[StackOptions],
 ) -> Autoencoder:
-    """Convolutions that shrink an image to codings, and transposed ones that lead back, compiled.
+    """Convolutions that shrink images or series to codings, and others that lead back, compiled.
 
-    Any other family does the same where it is given the shape of an image: `conv_stack` is what
-    they share.
+    Any other family does the same where it is given the shape of an image or a series: `conv_stack`
+    and `conv1d_stack` are what they share.
 
     Args:
-        input_shape: Shape of one row: `(height, width, channels)`.
+        input_shape: Shape of one row: `(height, width, channels)`, or `(steps, channels)`.
         hidden_units: Filters of the convolutions, then the number of codings, `(16, 32, 10)`; with
             `maps` the filters of every convolution, the codings' last.
-        kernel_size: Height and width of the kernels, at least 1.
-        strides: By how much each convolution divides height and width, at least 1.
-        maps: Whether the codings are feature maps, (batch, height, width, filters).
+        kernel_size: Height and width of the kernels, or their steps, at least 1; by default 3, and
+            7 for series.
+        strides: By how much each convolution divides height and width, or the steps, at least 1.
+        maps: Whether the codings are feature maps, (batch, height, width, filters) or (batch,
+            steps, filters).
         activation: Name of a Keras activation, or a callable, for the hidden layers.
         codings_activation: The same for the codings.
         name: Name of the model.
@@ -44,8 +50,8 @@ def convolutional_autoencoder(
         An `Autoencoder` with Adam and mean squared error.
 
     Raises:
-        ValueError: The rows are no images, the strides do not divide height and width, or what
-            `stacked_autoencoder` refuses.
+        ValueError: The rows are neither images nor series, the strides do not divide height and
+            width, or what `stacked_autoencoder` refuses.
 
     Reference: Masci et al. (2011), Stacked convolutional auto-encoders for hierarchical feature
     extraction.
@@ -57,10 +63,13 @@ def convolutional_autoencoder(
     """
     check_count("kernel_size", kernel_size)
     check_count("strides", strides)
+    series = len(as_tuple("input_shape", input_shape)) == 2
+    stack: Callable[..., tuple[keras.Model, keras.Model]] = conv1d_stack if series else conv_stack
+    kernel_size = kernel_size or (7 if series else 3)
     return stacked_autoencoder(  # type: ignore[misc]
         input_shape,
         hidden_units,
-        stack=functools.partial(conv_stack, kernel_size=kernel_size, strides=strides, maps=maps),
+        stack=functools.partial(stack, kernel_size=kernel_size, strides=strides, maps=maps),
         activation=activation,
         codings_activation=codings_activation,
         name=name,

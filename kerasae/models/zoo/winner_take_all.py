@@ -5,6 +5,7 @@ from typing import Unpack
 
 from kerasae.layers.winner_take_all import KSparse, SpatialWinnerTakeAll, WinnerTakeAll
 from kerasae.models.autoencoder import Autoencoder
+from kerasae.models.series_stacks import conv1d_stack
 from kerasae.models.stacks import conv_stack
 from kerasae.models.zoo.arguments import Activation, Shape, StackOptions, as_tuple, passes_on_to
 from kerasae.models.zoo.stacked import stacked_autoencoder
@@ -74,15 +75,15 @@ def winner_take_all_autoencoder(
 ) -> Autoencoder:
     """A stack in which each coding stands for the few rows that excite it most, compiled.
 
-    Rows of columns get lifetime sparsity; images get feature maps as codings, with spatial and
-    lifetime sparsity. `encode` gives the rectified codings of before the competition, which are
-    the paper's features; the decoder begins with the competition. See `WinnerTakeAll`.
+    Rows of columns get lifetime sparsity; images and series get feature maps as codings, with
+    spatial and lifetime sparsity. `encode` gives the rectified codings of before the competition,
+    which are the paper's features; the decoder begins with the competition. See `WinnerTakeAll`.
 
     Args:
         input_shape: Shape of one row: `(columns,)`, the number of columns, or `(height, width,
             channels)`.
-        hidden_units: Widths of the encoder's layers, the codings' last; for images the filters of
-            the convolutions, which keep height and width.
+        hidden_units: Widths of the encoder's layers, the codings' last; for images and series the
+            filters of the convolutions, which keep height and width, or the steps.
         winners: Share of the rows that a coding is passed on for, in (0, 1].
         activation: Name of a Keras activation, or a callable, for the hidden layers and codings.
         codings_activation: The same for the codings; by default that of the hidden layers.
@@ -102,13 +103,11 @@ def winner_take_all_autoencoder(
         >>> [layer.name for layer in model.decoder.layers]
         ['winner_take_all', 'output']
     """
-    images = len(as_tuple("input_shape", input_shape)) == 3
-    if images:
-        options = {
-            "stack": functools.partial(conv_stack, kernel_size=5, strides=1, maps=True),
-            **options,
-        }
-    gate = SpatialWinnerTakeAll if images else WinnerTakeAll
+    convolutions = {2: conv1d_stack, 3: conv_stack}.get(len(as_tuple("input_shape", input_shape)))
+    if convolutions:
+        maps = functools.partial(convolutions, kernel_size=5, strides=1, maps=True)
+        options = {"stack": maps, **options}
+    gate = SpatialWinnerTakeAll if convolutions else WinnerTakeAll
     return stacked_autoencoder(  # type: ignore[misc]
         input_shape,
         hidden_units,

@@ -41,6 +41,7 @@ from .models import contractive_autoencoder as contractive_autoencoder
 from .models import convolutional_autoencoder as convolutional_autoencoder
 from .models import denoising_autoencoder as denoising_autoencoder
 from .models import k_sparse_autoencoder as k_sparse_autoencoder
+from .models import residual_denoiser as residual_denoiser
 from .models import sparse_autoencoder as sparse_autoencoder
 from .models import stacked_autoencoder as stacked_autoencoder
 from .models import supervised_from as supervised_from

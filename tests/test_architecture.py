@@ -17,10 +17,11 @@ PATHS = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
     {"kerasae._version", "kerasae._registration", "kerasae.atomic", "kerasae.validation"},
     {"kerasae.datasets", "kerasae.layers", "kerasae.plots", "kerasae.serving"},
-    {
+    {  # which every model holds
         "kerasae.anomaly.calibration",
+        "kerasae.anomaly.parts",
         "kerasae.series.calibration",
-    },  # which every model holds
+    },
     {"kerasae.models"},
     {"kerasae.anomaly", "kerasae.methods", "kerasae.tables"},
     {"kerasae.callbacks", "kerasae.export", "kerasae.series"},

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasae.anomaly.parts import ScoreParts
 from kerasae.layers.base import LayerOptions
 from kerasae.validation import FLOAT32_MAX
 
@@ -20,9 +21,9 @@ class AnomalyCalibration(keras.layers.Layer):
 
     $$s = \frac{e}{\bar e} + \frac{g}{k} (h - \bar h)^\top \Sigma^{-1} (h - \bar h)$$
 
-    with the k codings h of the row, and means and covariance over the n normal rows. Its p-value
-    is conformal: with the scores $s_1, \dots, s_n$ of normal rows that the model was not trained
-    on,
+    with the k codings h of the row, and means and covariance over the n normal rows. With
+    `ScoreParts`, as a `Detector` sets them, it is their score instead. Its p-value is conformal:
+    with the scores $s_1, \dots, s_n$ of normal rows that the model was not trained on,
 
     $$p = \frac{1 + \#\{i : s_i \ge s\}}{n + 1}$$
 
@@ -33,7 +34,8 @@ class AnomalyCalibration(keras.layers.Layer):
     Args:
         **kwargs: Name and other arguments of `keras.layers.Layer`.
 
-    Shapes: `errors` (batch, ...), one a feature, and `codings` (batch, ...); see `call`.
+    Shapes: `errors` (batch, ...), one a feature, `codings` (batch, ...), `residuals` (batch,
+    levels, ...) and `rows` (batch, ...); see `call`.
 
     Reference: Vovk, Gammerman and Shafer (2005), Algorithmic learning in a random world; Bates et
     al. (2023), Testing for outliers with conformal p-values; Bouman and Heskes (2025), Autoencoders
@@ -62,6 +64,7 @@ class AnomalyCalibration(keras.layers.Layer):
         self.threshold = float("nan")
         self.guard, self.error_scale = 0.0, 1.0
         self.center, self.whitening = np.empty(0, "float32"), np.empty((0, 0), "float32")
+        self.parts: ScoreParts | None = None
 
     @property
     def fitted(self) -> bool:
@@ -84,6 +87,15 @@ class AnomalyCalibration(keras.layers.Layer):
         self.center = np.asarray(center, "float32")
         self.whitening = np.asarray(whitening, "float32")
 
+    def set_parts(self, parts: ScoreParts | None) -> None:
+        """Sets the two parts that make a score, or none.
+
+        Args:
+            parts: What is known of training rows, beside their scores.
+        """
+        self.version += 1
+        self.parts = parts
+
     def fit(self, scores: np.ndarray, threshold: float) -> None:
         """Keeps the scores of normal rows, and the threshold.
 
@@ -101,13 +113,15 @@ class AnomalyCalibration(keras.layers.Layer):
         self.threshold = float(threshold)
         self.version += 1
 
-    def score(self, errors: Any, codings: Any) -> Any:
-        """The score of each row, (batch,): its error, or error and distance as one number."""
-        score = self._score(errors, codings)
+    def score(self, errors: Any, codings: Any, residuals: Any = None, rows: Any = None) -> Any:
+        """The score of each row, (batch,), of the tensors that `call` takes."""
+        score = self._score(errors, codings, residuals, rows)
         # Of NaN every comparison is false, which would make such a row the most normal of all.
         return ops.where(score <= FLOAT32_MAX, score, float("inf"))
 
-    def _score(self, errors, codings):
+    def _score(self, errors, codings, residuals, rows):
+        if self.parts is not None:
+            return self.parts.score(residuals, rows)
         error = row_mean(errors)
         if not self.guard:
             return error
@@ -115,18 +129,23 @@ class AnomalyCalibration(keras.layers.Layer):
         distance = row_mean(ops.square(ops.matmul(rows - self.center, self.whitening)))
         return error / self.error_scale + self.guard * distance
 
-    def call(self, errors: Any, codings: Any) -> dict[str, Any]:
+    def call(
+        self, errors: Any, codings: Any, residuals: Any = None, rows: Any = None
+    ) -> dict[str, Any]:
         """Scores each row.
 
         Args:
             errors: Squared errors on the scaled values, shape (batch, ...).
             codings: Codings, shape (batch, ...).
+            residuals: Reconstruction less row at each level, scaled, shape (batch, levels, ...);
+                needed where there are `parts`, as are the rows.
+            rows: The rows, scaled, shape (batch, ...).
 
         Returns:
             A dict: `anomaly_score`, `reconstruction_error`, `p_value` and `is_anomaly`, (batch,),
             and `feature_errors`, (batch, ...).
         """
-        score = self.score(errors, codings)
+        score = self.score(errors, codings, residuals, rows)
         below = ops.searchsorted(ops.convert_to_tensor(self.scores), score, side="left")
         at_least = len(self.scores) - ops.cast(below, "float32")
         return {
@@ -142,6 +161,8 @@ class AnomalyCalibration(keras.layers.Layer):
             store["scores"] = self.scores
             store["settings"] = np.array([self.threshold, self.guard, self.error_scale])
             store["center"], store["whitening"] = self.center, self.whitening
+            if self.parts is not None:
+                self.parts.save_to(store)
             if self.model_state is not None:
                 store["model_state"] = np.array(self.model_state, "int64")
 
@@ -160,6 +181,7 @@ class AnomalyCalibration(keras.layers.Layer):
             threshold, guard, error_scale = map(float, settings)
             check_scores(parts["scores"])
             _check_guard(guard, error_scale, parts["center"], parts["whitening"])
+            score_parts = ScoreParts.load_from(parts)
         except (KeyError, TypeError, ValueError) as error:
             self._damage = (
                 "the calibration must hold finite scores, settings and a guard. "
@@ -167,6 +189,7 @@ class AnomalyCalibration(keras.layers.Layer):
             )
             raise ValueError(self._damage) from error
         self.set_guard(guard, error_scale, parts["center"], parts["whitening"])
+        self.set_parts(score_parts)
         self.fit(parts["scores"], threshold)
         if "model_state" in parts:
             self.model_state = int(parts["model_state"])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from kerasae.anomaly.calibration import AnomalyCalibration, check_scores, row_mean
+from kerasae.anomaly.parts import ScoreParts
 from kerasae.validation import required
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def calibrate(
     threshold: str | float = "p99",
     guard: float = 0.0,
     batch_size: int = 256,
+    *,
+    parts: ScoreParts | None = None,
 ) -> float:
     """Scores normal rows and keeps the scores with the model, to be saved and exported.
 
@@ -52,6 +55,8 @@ def calibrate(
             most alpha: a share of at most alpha of new normal rows.
         guard: Weight of the distance in the codings, at least 0; see `AnomalyCalibration`.
         batch_size: Rows a step.
+        parts: What makes the score instead of the reconstruction error, as `learn_parts` gives it,
+            or None; not with a guard.
 
     Returns:
         The score above which a row is an anomaly.
@@ -74,6 +79,8 @@ def calibrate(
     """
     if not 0 <= guard < float("inf"):
         raise ValueError(f"guard must be finite and at least 0. Received: guard={guard}")
+    if guard and parts is not None:
+        raise ValueError(f"guard must be 0 for a score of parts. Received: guard={guard}")
     rule = threshold_rule(threshold)
     calibration = AnomalyCalibration()
     if guard:
@@ -81,12 +88,27 @@ def calibrate(
         scale = max(errors.mean(dtype="float64"), 1e-12)
         calibration.set_guard(guard, scale, *_center_and_whitening(codings))
         scores = np.asarray(calibration.score(errors[:, None], codings))
+    elif parts is not None:
+        calibration.set_parts(parts)
+        scores = _scores_of_parts(model, x, parts, batch_size)
     else:
         scores = model.reconstruction_error(x, batch_size=batch_size)
     check_scores(scores)
     calibration.fit(scores, rule(np.sort(scores).astype("float64")))
     model._use_calibration(calibration)
     return calibration.threshold
+
+
+def _scores_of_parts(model, x, parts, batch_size):
+    def scores(x):
+        scaled, residuals = model._residuals(x, parts.levels)
+        return parts.score(residuals, scaled)
+
+    rows = model._checked_rows(x, "x")
+    try:
+        return model._streams.run("scores_of_parts", scores, rows, batch_size=batch_size)
+    finally:
+        model._streams.forget("scores_of_parts")  # of these parts
 
 
 def _errors_and_codings(model, x, batch_size):

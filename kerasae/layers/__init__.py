@@ -6,6 +6,7 @@ from kerasae.layers.cell_corruption import MissingCorruption, SwapCorruption
 from kerasae.layers.contraction import ContractivePenalty
 from kerasae.layers.corruption import Corruption, GaussianCorruption, SaltPepperDropout
 from kerasae.layers.gaussian_codings import GaussianCodings, gaussian_kl
+from kerasae.layers.noise_levels import NoiseLevelFeatures, ResidualDenoising
 from kerasae.layers.priors import GaussianPrior, MixturePrior, Prior, SwissRollPrior
 from kerasae.layers.scaling import RangeScaling
 from kerasae.layers.sparsity import KLSparsityRegularizer, bernoulli_kl
@@ -24,9 +25,11 @@ __all__ = [
     "KSparse",
     "MissingCorruption",
     "MixturePrior",
+    "NoiseLevelFeatures",
     "PassThrough",
     "Prior",
     "RangeScaling",
+    "ResidualDenoising",
     "SaltPepperDropout",
     "SpatialWinnerTakeAll",
     "SwapCorruption",

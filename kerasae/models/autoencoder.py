@@ -9,6 +9,7 @@ from keras import ops
 
 from kerasae.anomaly.calibration import AnomalyCalibration, row_mean
 from kerasae.layers.base import autoencoder_layers, walk
+from kerasae.layers.corruption import noise_level
 from kerasae.layers.priors import Prior
 from kerasae.layers.scaling import (
     check_scaler,
@@ -257,11 +258,37 @@ class Autoencoder(RowModel):
         endpoints = {**self._uncalibrated_endpoints}
         if self._is_calibrated():
             endpoints["anomaly_score"] = self._scores
+            if self.anomaly.parts is not None:
+                endpoints["explain"] = self._explanations
         return endpoints
 
     def _scores(self, x):
         """The parts of an anomaly score of a tensor of rows, by name."""
-        return self.anomaly(self._errors(x), self._codings(x))
+        parts = self.anomaly.parts
+        if parts is None:
+            return self.anomaly(self._errors(x), self._codings(x))
+        scaled, residuals = self._residuals(x, parts.levels)
+        # At the lowest level, which is that of a reconstruction.
+        return self.anomaly(ops.square(residuals[:, 0]), None, residuals, scaled)
+
+    def _explanations(self, x):
+        """What each column of a tensor of rows adds to its score, and what was to be expected."""
+        parts = self.anomaly.parts
+        scaled, residuals = self._residuals(x, parts.levels)
+        return {
+            "anomaly_score": self.anomaly.score(None, None, residuals, scaled),
+            "contributions": parts.contributions(residuals, scaled),
+            # Of the highest level, where least of a value is taken for granted.
+            "expected": unscale(self.scaler, scaled + residuals[:, -1]),
+        }
+
+    def _residuals(self, x, levels):
+        """Rows, scaled, and reconstruction less row at each level of noise, (batch, L, ...)."""
+        scaled, outputs = scale(self.scaler, x), []
+        for level in levels:
+            with noise_level(None if np.isnan(level) else float(level)):
+                outputs.append(self._scaled_output(x))
+        return scaled, ops.stack([output - scaled for output in outputs], axis=1)
 
     @property
     def _uncalibrated_endpoints(self):
@@ -272,18 +299,21 @@ class Autoencoder(RowModel):
         }
 
     def _errors(self, x):
-        # Rows that come back in the user's units have lost digits to float32.
-        scaled = gives_scaled(self) or self.schema is not None
-        output = scaled_outputs(self.__call__)(x) if scaled else self(x)
+        output = self._scaled_output(x)
         if self.schema is not None:
             return self.scaler.errors(x, output)
-        output = output if scaled else scale(self.scaler, output)
         errors = ops.square(scale(self.scaler, x) - output)
         if self.mask_value is None:
             return errors
         # Weighed so that the mean over a row is that over its real steps.
         steps = real_steps(x, self.mask_value)
         return fill_padding(errors * ops.expand_dims(step_weights(steps), -1), steps, 0)
+
+    def _scaled_output(self, x):
+        # Rows that come back in the user's units have lost digits to float32.
+        scaled = gives_scaled(self) or self.schema is not None
+        output = scaled_outputs(self.__call__)(x) if scaled else self(x)
+        return output if scaled else scale(self.scaler, output)
 
     def encode(
         self,

@@ -20,7 +20,9 @@ LAYERS = {
     "KLSparsityRegularizer": lambda: layers.KLSparsityRegularizer(0.2, 0.1, (0, 1)),
     "KSparse": lambda: layers.KSparse(1, alpha=2.0),
     "MissingCorruption": lambda: layers.MissingCorruption(0.3, [0, 0], [0.0, 1.0], seed=1),
+    "NoiseLevelFeatures": layers.NoiseLevelFeatures,
     "RangeScaling": layers.RangeScaling,
+    "ResidualDenoising": lambda: layers.ResidualDenoising(1, "tanh", 0.5, seed=1),
     "SaltPepperDropout": lambda: layers.SaltPepperDropout(0.3, 0.4, low=-1.0, high=2.0, seed=1),
     "SpatialWinnerTakeAll": lambda: layers.SpatialWinnerTakeAll(0.5),
     "SwapCorruption": lambda: layers.SwapCorruption(0.3, [0, 1], seed=1),
@@ -36,7 +38,9 @@ CONCRETE = {
 
 
 def shape_of(name):
-    return (6, 4, 4, 2) if name == "SpatialWinnerTakeAll" else (6, 2)
+    # One hidden unit, one column and its level for ResidualDenoising.
+    shapes = {"SpatialWinnerTakeAll": (6, 4, 4, 2), "ResidualDenoising": (6, 3)}
+    return shapes.get(name, (6, 2))
 
 
 def rows(name, dtype="float32"):

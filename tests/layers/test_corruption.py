@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 from kerasae.layers import GaussianCorruption, SaltPepperDropout
+from kerasae.layers.corruption import noise_level
 
 SHAPE = (400, 250)
 LAYERS = [
@@ -110,3 +111,45 @@ def test_impossible_noise_is_refused(stddev):
         GaussianCorruption(stddev)
     with pytest.raises(ValueError, match="low and high"):
         SaltPepperDropout(0.1, low=1, high=0)
+
+
+LEVELS = (0.2, 1.6)
+
+
+def test_levels_are_drawn_for_each_row_log_uniformly():
+    x = np.zeros((2000, 500), "float32")
+    rows = corrupted(GaussianCorruption(LEVELS, seed=1, append_level=True), x)
+    noise, level = rows[:, :-1], rows[:, -1]
+    np.testing.assert_allclose(noise.std(axis=1), level, rtol=0.2)
+    share = np.log(level / 0.2) / np.log(1.6 / 0.2)
+    assert 0 <= share.min() < 0.01
+    assert 0.99 < share.max() <= 1
+    np.testing.assert_allclose(np.quantile(share, [0.25, 0.5, 0.75]), [0.25, 0.5, 0.75], atol=0.03)
+
+
+@pytest.mark.parametrize("shape", [(50, 4), (50, 4, 3), (50, 4, 4, 2)])
+def test_levels_need_not_be_handed_on(shape):
+    x = np.zeros(shape, "float32")
+    noise = corrupted(GaussianCorruption(LEVELS, seed=1), x)
+    assert noise.shape == shape
+    assert (noise != 0).all()
+    np.testing.assert_array_equal(ops.convert_to_numpy(GaussianCorruption(LEVELS)(x)), x)
+
+
+def test_at_inference_the_row_is_clean_and_the_level_the_one_asked_for():
+    x = np.random.default_rng(0).random((5, 7), "float32")
+    layer = GaussianCorruption(LEVELS, append_level=True)
+    for level in (None, 0.8):
+        with noise_level(level):
+            rows = ops.convert_to_numpy(layer(x))
+        np.testing.assert_array_equal(rows[:, :-1], x)
+        np.testing.assert_array_equal(rows[:, -1], np.float32(level or 0.2))
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer(x))[:, -1], np.float32(0.2))
+
+
+@pytest.mark.parametrize(
+    "stddev", [-1, float("nan"), (0, 1), (1.6, 0.2), (0.1, 0.2, 0.3), (1, np.inf)]
+)
+def test_impossible_deviations_are_refused(stddev):
+    with pytest.raises(ValueError, match="stddev must be .* Received: stddev="):
+        GaussianCorruption(stddev)

@@ -7,6 +7,7 @@ from kerasae.models.zoo.adversarial import adversarial_autoencoder
 from kerasae.models.zoo.contractive import contractive_autoencoder
 from kerasae.models.zoo.convolutional import convolutional_autoencoder
 from kerasae.models.zoo.denoising import denoising_autoencoder
+from kerasae.models.zoo.residual_denoiser import residual_denoiser
 from kerasae.models.zoo.sparse import sparse_autoencoder
 from kerasae.models.zoo.stacked import stacked_autoencoder
 from kerasae.models.zoo.variational import variational_autoencoder
@@ -19,6 +20,7 @@ ZOO: dict[str, Callable[..., Autoencoder]] = {
     "k-sparse": k_sparse_autoencoder,
     "winner-take-all": winner_take_all_autoencoder,
     "denoising": denoising_autoencoder,
+    "residual-denoiser": residual_denoiser,
     "contractive": contractive_autoencoder,
     "variational": variational_autoencoder,
     "adversarial": adversarial_autoencoder,
@@ -31,6 +33,7 @@ __all__ = [
     "convolutional_autoencoder",
     "denoising_autoencoder",
     "k_sparse_autoencoder",
+    "residual_denoiser",
     "sparse_autoencoder",
     "stacked_autoencoder",
     "variational_autoencoder",

@@ -1,0 +1,156 @@
+"""What a detector learns of its training rows, beside the weights of its model."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from keras import ops
+
+from kerasae.anomaly.parts import ScoreParts, nearest_rows, residual_norms
+from kerasae.layers.base import autoencoder_layers
+from kerasae.layers.corruption import GaussianCorruption
+from kerasae.layers.scaling import scale
+from kerasae.validation import check_count
+
+if TYPE_CHECKING:
+    from kerasae.models import Autoencoder
+
+# Rows that root mean squares are taken from: more would not change them.
+MEASURED_ROWS = 20_000
+
+
+def learn_parts(
+    model: "Autoencoder",
+    x: Any,
+    *,
+    levels: Sequence[float] = (0.2, 0.4, 0.8, 1.6),
+    memory: int = 2000,
+    neighbors: int = 3,
+    seed: int | None = None,
+    batch_size: int = 256,
+) -> ScoreParts:
+    """Measures the residuals of training rows and keeps some of them, for `calibrate`.
+
+    Args:
+        model: A trained `Autoencoder` of any family.
+        x: The rows it was trained on, at least 2, shape (rows, *row_shape).
+        levels: Levels of noise to look at a row with; a model that takes none has one residual.
+        memory: How many rows to keep at most, at least 2, drawn at random.
+        neighbors: How many of the nearest kept rows count, at least 1.
+        seed: Integer, or None for a random one, of the draws.
+        batch_size: Rows a step.
+
+    Returns:
+        `ScoreParts`.
+
+    Raises:
+        ValueError: A single row, counts that are too low, a level that is not above 0, or rows that
+            do not fit the model.
+
+    Example:
+        >>> import kerasae
+        >>> x = kerasae.datasets.load("digits").x / 16
+        >>> model = kerasae.stacked_autoencoder((64,), (8,))
+        >>> parts = learn_parts(model, x[:1000], memory=100, seed=0)
+        >>> cutoff = kerasae.anomaly.calibrate(model, x[1000:], parts=parts)
+        >>> parts.memory.shape
+        (100, 64)
+    """
+    check_count("neighbors", neighbors)
+    if not memory >= 2:
+        raise ValueError(f"memory must be at least 2 rows. Received: memory={memory}")
+    if not len(levels) or min(levels) <= 0:
+        raise ValueError(f"levels must be above 0. Received: levels={tuple(levels)}")
+    rows = model._checked_rows(x, "x")
+    if len(rows) < 2:
+        raise ValueError("x must have at least 2 rows to be compared. Received: 1 row")
+    order = np.random.default_rng(seed).permutation(len(rows))
+    looked_at = np.asarray(levels if _takes_levels(model) else [np.nan], "float32")
+    scales, residual_scale = _residual_scales(
+        model, rows[np.sort(order[:MEASURED_ROWS])], looked_at, batch_size
+    )
+    kept = scaled_rows(model, rows[np.sort(order[:memory])], batch_size)
+    neighbors = min(neighbors, len(kept) - 1)
+    distances = distances_to(model, kept, kept, neighbors + 1, batch_size)[:, 1:]
+    distance_scale = max(float(distances.mean(dtype="float64")), 1e-6)
+    return ScoreParts(looked_at, scales, residual_scale, kept, neighbors, distance_scale)
+
+
+def _takes_levels(model):
+    layers = autoencoder_layers(model.encoder, model.decoder)
+    return any(isinstance(one, GaussianCorruption) and one.append_level for one in layers)
+
+
+def _residual_scales(model, rows, levels, batch_size):
+    """Root mean squares, (L, columns), and the mean of the norms that they give."""
+
+    def residuals(x):
+        return model._residuals(x, levels)[1]
+
+    found = model._streams.run("residuals", residuals, rows, batch_size=batch_size)
+    model._streams.forget("residuals")
+    found = found.reshape(len(rows), len(levels), -1)
+    squares = np.square(found, dtype="float64")
+    # A column that never has a residual would make the first one infinitely odd.
+    scales = np.sqrt(squares.mean(axis=0)) + 1e-3 * np.sqrt(squares.mean(axis=(0, 2)))[:, None]
+    scales = np.maximum(scales, 1e-9).astype("float32")
+    norms, _ = residual_norms(found, scales)
+    return scales, max(float(ops.convert_to_numpy(norms).mean(dtype="float64")), 1e-6)
+
+
+def scaled_rows(model: "Autoencoder", rows: np.ndarray, batch_size: int = 256) -> np.ndarray:
+    """Rows as a memory holds them: scaled, flat, float32."""
+    scaled = model._streams.run(
+        "scaled", lambda x: scale(model.scaler, x), rows, batch_size=batch_size
+    )
+    return scaled.reshape(len(rows), -1)
+
+
+def distances_to(
+    model: "Autoencoder",
+    memory: np.ndarray,
+    scaled: np.ndarray,
+    neighbors: int,
+    batch_size: int = 256,
+) -> np.ndarray:
+    """Distances of scaled rows to the nearest of a memory, in order, (rows, neighbors)."""
+
+    def distances(x):
+        return nearest_rows(x, memory, neighbors)[0]
+
+    # Of scaled rows: the scaler of the model is not asked again.
+    found = model._streams.run("distances", distances, scaled, batch_size=batch_size)
+    model._streams.forget("distances")
+    return found
+
+
+def own_scores(
+    model: "Autoencoder", rows: Any, parts: ScoreParts, batch_size: int = 256
+) -> np.ndarray:
+    """Scores of rows of which some may be in the memory, and are not compared with themselves.
+
+    Args:
+        model: The model.
+        rows: Training rows, as `_checked_rows` gives them.
+        parts: What was learnt of them.
+        batch_size: Rows a step.
+
+    Returns:
+        Array of shape (rows,).
+    """
+    count = min(parts.neighbors + 1, len(parts.memory))
+
+    def both(x):
+        scaled, residuals = model._residuals(x, parts.levels)
+        return {
+            "norms": residual_norms(residuals, parts.scales)[0],
+            "distances": nearest_rows(scaled, parts.memory, count)[0],
+        }
+
+    found = model._streams.run("own_scores", both, rows, batch_size=batch_size)
+    model._streams.forget("own_scores")
+    near = found["distances"]
+    # A row's copy in the memory is itself, or another that counts as little.
+    own = near[:, 0] <= 1e-6 * parts.distance_scale
+    distance = np.where(own, near[:, 1:].mean(axis=1), near[:, : parts.neighbors].mean(axis=1))
+    return found["norms"] / parts.residual_scale + distance / parts.distance_scale

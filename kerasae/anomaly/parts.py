@@ -1,0 +1,146 @@
+"""The two parts of a detector's score: what is odd within a row, and how far it is from others."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from keras import ops
+
+
+class ScoreParts(NamedTuple):
+    r"""What a detector knows of its training rows, beside the weights of its model.
+
+    The score of a row x, scaled, is the sum of two parts, each of which is 1 for the mean training
+    row. With the residuals $r_l$ of the model at L levels of noise, and their root mean squares
+    $\sigma_{lj}$ in column j on training rows,
+
+    $$n = \frac{1}{\bar n} \prod_{l=1}^L \left(\sum_j \frac{r_{lj}^2}{\sigma_{lj}^2}\right)^{1/2L}
+    \qquad s = \frac{1}{\bar s k} \sum_{i=1}^k \lVert x - m_i \rVert$$
+
+    with the k nearest $m_i$ of the rows in memory. Both are sums over columns: those of
+    $r_{lj}^2 / \sigma_{lj}^2$, as shares of each level's norm, and of $(x_j - m_{ij})^2$, as shares
+    of each distance. So the score is the sum of the contributions of the columns.
+
+    Attributes:
+        levels: Levels of noise, (L,); NaN alone for a model that takes none.
+        scales: Root mean square residuals of training rows, (L, columns).
+        residual_scale: Mean of the first part before it is divided by it.
+        memory: Scaled training rows, (rows, columns). They are data of the user's: whoever has the
+            model has them.
+        neighbors: How many of the nearest count, k.
+        distance_scale: Mean of the second part before it is divided by it, each row of the memory
+            among the others.
+    """
+
+    levels: np.ndarray
+    scales: np.ndarray
+    residual_scale: float
+    memory: np.ndarray
+    neighbors: int
+    distance_scale: float
+
+    def score(self, residuals: Any, rows: Any) -> Any:
+        """The score of each row, (batch,).
+
+        Args:
+            residuals: Reconstruction less row, at each level, scaled, (batch, L, *row_shape).
+            rows: The rows, scaled, (batch, *row_shape).
+        """
+        norms, _ = residual_norms(residuals, self.scales)
+        distances, _ = nearest_rows(rows, self.memory, self.neighbors)
+        return norms / self.residual_scale + ops.mean(distances, axis=1) / self.distance_scale
+
+    def contributions(self, residuals: Any, rows: Any) -> Any:
+        """What each column adds to the score, of the shape of the rows.
+
+        Args:
+            residuals: As in `score`.
+            rows: As in `score`.
+        """
+        norms, shares = residual_norms(residuals, self.scales)
+        distances, away = nearest_rows(rows, self.memory, self.neighbors)
+        # Shares of a distance of 0 are 0.
+        of_distance = ops.square(away) / ops.maximum(distances, TINY)[..., None]
+        within = norms[:, None] * ops.mean(shares, axis=1) / self.residual_scale
+        total = within + ops.mean(of_distance, axis=1) / self.distance_scale
+        return ops.reshape(total, ops.shape(rows))
+
+    def save_to(self, store: Any) -> None:
+        """Writes the numbers under their names, behind `part_`."""
+        for name, value in self._asdict().items():
+            store[f"part_{name}"] = np.asarray(value)
+
+    @classmethod
+    def load_from(cls, saved: Mapping[str, np.ndarray]) -> "ScoreParts | None":
+        """Reads what `save_to` wrote, or None where nothing was.
+
+        Raises:
+            ValueError: Shapes that do not fit, or numbers that are not finite and above 0.
+            KeyError: A part is missing.
+        """
+        if not any(name.startswith("part_") for name in saved):
+            return None
+        levels, scales, memory = (
+            np.asarray(saved[f"part_{name}"], "float32") for name in ("levels", "scales", "memory")
+        )
+        residual, distance = (
+            float(saved[f"part_{name}_scale"]) for name in ("residual", "distance")
+        )
+        neighbors = int(saved["part_neighbors"])
+        fits = (
+            levels.ndim == 1
+            and scales.ndim == memory.ndim == 2
+            and scales.shape == (len(levels), memory.shape[1])
+            and 1 <= neighbors <= len(memory)
+        )
+        positive = np.array([*scales.ravel(), residual, distance])
+        if not (fits and np.isfinite(memory).all() and (positive > 0).all()):
+            raise ValueError(f"parts of shapes {levels.shape}, {scales.shape} and {memory.shape}")
+        return cls(levels, scales, residual, memory, neighbors, distance)
+
+
+# Below any residual that float32 has of rows near 1, and still a number when it is squared.
+TINY = 1e-18
+
+
+def residual_norms(residuals: Any, scales: np.ndarray) -> tuple[Any, Any]:
+    """Geometric mean over the levels of each row's norm, and the columns' shares in its squares.
+
+    Args:
+        residuals: At each level, (batch, L, *row_shape).
+        scales: Root mean squares, (L, columns).
+
+    Returns:
+        Tensors of shape (batch,) and (batch, L, columns).
+    """
+    flat = ops.reshape(ops.cast(residuals, "float32"), (-1, *scales.shape)) / scales
+    # As multiples of the largest: the squares of far rows would overflow.
+    largest = ops.maximum(ops.max(ops.abs(flat), axis=-1, keepdims=True), TINY)
+    squares = ops.square(flat / largest)
+    sums = ops.maximum(ops.sum(squares, axis=-1, keepdims=True), TINY)
+    logs = ops.log(largest) + ops.log(sums) / 2
+    return ops.exp(ops.mean(logs[..., 0], axis=1)), squares / sums
+
+
+def nearest_rows(rows: Any, memory: np.ndarray, neighbors: int) -> tuple[Any, Any]:
+    """Distances to the nearest rows of a memory, in order, and the differences.
+
+    Args:
+        rows: (batch, *row_shape).
+        memory: (rows, columns).
+        neighbors: How many of the nearest.
+
+    Returns:
+        Tensors of shape (batch, neighbors) and (batch, neighbors, columns).
+    """
+    flat = ops.reshape(ops.cast(rows, "float32"), (-1, memory.shape[1]))
+    center = memory.mean(axis=0)
+    kept = memory - center
+    # Of float32 products, which find the nearest but have lost the digits of a small distance.
+    products = ops.matmul(flat - center, np.ascontiguousarray(kept.T))
+    nearness = products - np.square(kept).sum(axis=1) / 2
+    _, nearest = ops.top_k(nearness, neighbors)
+    away = flat[:, None] - ops.take(ops.convert_to_tensor(memory), nearest, axis=0)
+    largest = ops.maximum(ops.max(ops.abs(away), axis=-1, keepdims=True), TINY)
+    sums = ops.sum(ops.square(away / largest), axis=-1)
+    return largest[..., 0] * ops.sqrt(sums), away

@@ -1,0 +1,284 @@
+"""A detector: its two parts, its contributions, what it refuses, and its export."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from scipy.stats import kstest, uniform
+from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import NearestNeighbors
+
+import kerasae
+from kerasae import anomaly
+from kerasae.anomaly import AnomalyCalibration, Detector
+from kerasae.anomaly.learning import own_scores
+from kerasae.anomaly.parts import nearest_rows, residual_norms
+
+COLUMNS = tuple("abcdef")
+
+
+def draw(n, seed=0):
+    """Rows of five columns in units of their own, and their sum."""
+    x = np.random.default_rng(seed).normal(size=(n, 5)) * [1, 10, 0.1, 3, 1] + [0, 5, 0, 0, -2]
+    return np.column_stack([x, (x / [1, 10, 0.1, 3, 1]).sum(axis=1)]).astype("float32")
+
+
+def broken(rows):
+    """Rows whose sum is not theirs, though each value is an ordinary one."""
+    return np.column_stack([rows[:, :5], np.roll(rows[:, 5], 1)])
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(draw(1500), columns=COLUMNS)
+    return Detector(steps=800, memory=1000).fit(table, verbose=0)
+
+
+@pytest.fixture(scope="module")
+def new():
+    return draw(1000, seed=1)
+
+
+def test_it_finds_what_breaks_the_relations_and_what_is_far(fitted, new):
+    far = new + 8 * np.array([1, 10, 0.1, 3, 1, 1])
+    for odd, least in ((broken(new), 0.85), (far, 0.999)):
+        scores = np.concatenate([fitted.score(rows).anomaly_score for rows in (new, odd)])
+        assert roc_auc_score(np.repeat([0, 1], 1000), scores) > least
+
+
+def test_p_values_of_new_normal_rows_are_uniform_or_larger(fitted, new):
+    p = fitted.score(new).p_value
+    assert kstest(p, uniform.cdf, alternative="greater").pvalue > 0.01
+    assert kstest(p, uniform.cdf).statistic < 0.1
+    assert fitted.score(new).is_anomaly.mean() < 0.03
+
+
+def test_contributions_add_up_and_name_the_column(fitted, new):
+    odd = new[:50].copy()
+    odd[:, 2] += 1.0  # ten standard deviations
+    found = fitted.explain(odd)
+    scores = fitted.score(odd).anomaly_score
+    np.testing.assert_allclose(found.anomaly_score, scores, rtol=1e-5)
+    np.testing.assert_allclose(found.contributions.sum(axis=1), scores, rtol=1e-5)
+    assert (found.contributions >= 0).all()
+    assert (found.contributions.argmax(axis=1) == 2).all()
+    (name, share, expected), *_ = found.worst(0, columns=COLUMNS)
+    assert name == "c"
+    assert share > 0.3
+    assert expected < odd[0, 2]
+
+
+def test_the_parts_are_those_of_the_formula(fitted, new):
+    model, parts = fitted.model, fitted.model.anomaly.parts
+    scaled, residuals = map(ops.convert_to_numpy, model._residuals(new[:20], parts.levels))
+    norms = np.linalg.norm(residuals / parts.scales, axis=2)
+    within = np.exp(np.log(norms).mean(axis=1)) / parts.residual_scale
+    nearest, _ = NearestNeighbors(n_neighbors=3).fit(parts.memory).kneighbors(scaled)
+    expected = within + nearest.mean(axis=1) / parts.distance_scale
+    np.testing.assert_allclose(fitted.score(new[:20]).anomaly_score, expected, rtol=1e-4)
+    at = [parts.levels[0]] * 2
+    _, twice = map(ops.convert_to_numpy, model._residuals(new[:20], at))
+    np.testing.assert_array_equal(twice[:, 0], twice[:, 1])
+    np.testing.assert_allclose(
+        fitted.score(new[:20]).feature_errors, np.square(residuals[:, 0]), rtol=1e-5, atol=1e-7
+    )
+
+
+def test_norms_of_very_large_and_very_small_residuals_are_finite():
+    residuals = np.array([[[3e30, 4e30]], [[0.0, 0.0]], [[3e-30, 4e-30]]], "float32")
+    norms, shares = map(ops.convert_to_numpy, residual_norms(residuals, np.ones((1, 2), "float32")))
+    assert norms[0] == pytest.approx(5e30, rel=1e-5)
+    assert np.isfinite(norms).all()
+    np.testing.assert_allclose(shares[0, 0], [0.36, 0.64], rtol=1e-5)
+
+
+def test_distances_are_exact_far_from_the_origin():
+    rng = np.random.default_rng(0)
+    memory = (1000 + rng.normal(size=(50, 3))).astype("float32")
+    rows = memory[:10] + np.float32(1e-3)
+    got, _ = nearest_rows(rows, memory, 2)
+    expected, _ = NearestNeighbors(n_neighbors=2).fit(memory).kneighbors(rows)
+    np.testing.assert_allclose(ops.convert_to_numpy(got), expected, rtol=1e-4)
+
+
+def test_own_scores_do_not_meet_themselves(fitted):
+    rows = draw(1500)
+    parts = fitted.model.anomaly.parts
+    own = own_scores(fitted.model, fitted.model._checked_rows(rows, "x"), parts)
+    scores = fitted.score(rows).anomaly_score
+    assert len(own) == 1500
+    met = own > scores + 1e-6
+    # The memory has a thousand of them; of the others the scores are the same.
+    assert met.mean() == pytest.approx(1000 / 1500, abs=0.01)
+
+
+def test_few_rows_are_enough():
+    rows = draw(50)
+    detector = Detector(steps=300).fit(rows, verbose=0)
+    assert len(detector.model.anomaly.scores) == 10
+    assert len(detector.model.anomaly.parts.memory) == 50
+    found = detector.score(rows + np.float32(100))
+    assert found.is_anomaly.all()
+    np.testing.assert_allclose(found.p_value, 1 / 11)
+
+
+def test_the_same_rows_give_the_same_scores():
+    rows = draw(60)
+    keras.utils.set_random_seed(1)
+    one = Detector(steps=100).fit(rows, verbose=0).score(rows).anomaly_score
+    keras.utils.set_random_seed(2)
+    again = Detector(steps=100).fit(rows, verbose=0).score(rows).anomaly_score
+    np.testing.assert_array_equal(one, again)
+
+
+def test_anomalies_among_the_training_rows_are_left_out():
+    rows = np.concatenate([draw(950), broken(draw(50, seed=2)) + np.float32([4, 0, 0, 0, 0, 0])])
+    detector = Detector(contamination=0.1, steps=300).fit(rows, verbose=0)
+    assert detector.kept.mean() == pytest.approx(0.9, abs=0.002)
+    assert (~detector.kept[950:]).mean() > 0.8
+    first = Detector(steps=100).fit(rows, verbose=0).model.scaler
+    np.testing.assert_array_equal(detector.model.scaler.mean, first.mean)
+
+
+def test_what_is_copied_or_constant_is_scored_too():
+    rows = np.repeat(draw(20), 10, axis=0)
+    rows[:, 1] = 7
+    with pytest.warns(UserWarning, match="constant"):
+        detector = Detector(steps=100).fit(rows, verbose=0)
+    scores = detector.score(rows).anomaly_score
+    assert np.isfinite(scores).all()
+    assert detector.score(rows[:1] + np.float32([0, 3, 0, 0, 0, 0])).anomaly_score > scores.max()
+
+
+def test_a_model_of_another_family_takes_parts_too(digits):
+    model = kerasae.stacked_autoencoder((64,), (8,))
+    model.fit(digits[:1000], epochs=3, verbose=0)
+    parts = anomaly.learn_parts(model, digits[:1000], memory=300, neighbors=2, seed=0)
+    assert np.isnan(parts.levels).all()
+    anomaly.calibrate(model, digits[1000:1500], "p95", parts=parts)
+    found = anomaly.score(model, 1 - digits[1500:])
+    assert found.is_anomaly.mean() > 0.95
+    np.testing.assert_allclose(
+        anomaly.explain(model, digits[1500:]).contributions.sum(axis=1),
+        anomaly.score(model, digits[1500:]).anomaly_score,
+        rtol=1e-5,
+    )
+
+
+def test_it_is_saved_and_loaded_with_its_memory(fitted, new, tmp_path):
+    fitted.model.save(tmp_path / "model.keras")
+    loaded = kerasae.load_model(tmp_path / "model.keras")
+    assert loaded.columns == COLUMNS
+    for one, other in zip(
+        fitted.score(new[:50]), anomaly.score(loaded, new[:50], batch_size=4096), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+    loaded.fit(new[:50], verbose=0)
+    with pytest.raises(ValueError, match="calibrated with parts"):
+        anomaly.explain(loaded, new[:5])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("scales", np.ones((4, 5))),
+        ("memory", np.ones((1, 6))),
+        ("memory", np.full((1000, 6), np.nan)),
+        ("neighbors", np.array(0)),
+        ("residual_scale", np.array(0.0)),
+    ],
+)
+def test_damaged_parts_are_not_loaded(fitted, name, value):
+    store = {}
+    fitted.model.anomaly.save_own_variables(store)
+    with pytest.raises(ValueError, match="the calibration must hold"):
+        AnomalyCalibration().load_own_variables({**store, f"part_{name}": value})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"contamination": 0.5}, "contamination must lie in"),
+        ({"held_out": 1}, "held_out must lie in"),
+        ({"steps": 10}, "steps must be at least 100"),
+        ({"threshold": "99"}, "threshold must be"),
+        ({"neighbors": 0}, "neighbors must be"),
+    ],
+)
+def test_impossible_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Detector(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "message"),
+    [
+        (np.ones((9, 2)), ValueError, "x must have at least 10 rows. Received: 9 rows"),
+        (np.ones((20, 2, 2)), ValueError, "x must have shape"),
+        (np.full((20, 2), np.nan), ValueError, "NaN"),
+        ((row for row in np.ones((20, 2))), TypeError, "x must be an array of rows in memory"),
+    ],
+)
+def test_rows_that_cannot_be_learnt_are_refused(rows, error, message):
+    with pytest.raises(error, match=message):
+        Detector().fit(rows)
+
+
+def test_it_says_that_it_must_be_fitted_or_calibrated(new):
+    with pytest.raises(ValueError, match=r"the detector must be fitted first.*Try fit\(x\)"):
+        Detector().score(new)
+    with pytest.raises(ValueError, match="calibrated with parts"):
+        anomaly.explain(kerasae.stacked_autoencoder((6,), (2,)), new)
+
+
+def run_saved_model(folder, signature, rows):
+    import tensorflow as tf
+
+    got = tf.saved_model.load(str(folder)).signatures[signature](rows=tf.constant(rows))
+    return {name: value.numpy() for name, value in got.items()}
+
+
+def run_onnx(folder, signature, rows):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession(folder / f"{signature}.onnx")
+    names = [one.name for one in session.get_outputs()]
+    return dict(zip(names, session.run(None, {"rows": rows}), strict=True))
+
+
+def run_litert(folder, signature, rows):
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    file = interpreter.Interpreter(model_path=str(folder / "model.tflite"))
+    return file.get_signature_runner(signature)(rows=rows)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    ("export", "run"),
+    [
+        (kerasae.export_saved_model, run_saved_model),
+        (kerasae.export_onnx, run_onnx),
+        (kerasae.export_litert, run_litert),
+    ],
+    ids=["saved_model", "onnx", "litert"],
+)
+def test_the_export_scores_and_explains_as_the_detector(fitted, new, export, run, tmp_path):
+    folder = export(fitted.model, tmp_path / "demo")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert {"anomaly_score", "explain"} <= set(manifest["signatures"])
+    odd = np.concatenate([new[:60], broken(new[:30]), 30 * new[:10]])
+    expected = {**fitted.score(odd)._asdict()}
+    for batch in (100, 1):
+        got = run(folder, "anomaly_score", odd[:batch])
+        assert set(got) == set(expected)
+        for name in ("anomaly_score", "reconstruction_error", "feature_errors"):
+            np.testing.assert_allclose(got[name], expected[name][:batch], rtol=2e-4, atol=1e-5)
+        # A row's p-value may be the next one where its score is that of a held-out row.
+        assert np.abs(got["p_value"] - expected["p_value"][:batch]).max() < 2.1 / 301
+        explained = run(folder, "explain", odd[:batch])
+        for name, value in fitted.explain(odd)._asdict().items():
+            np.testing.assert_allclose(
+                explained[name], value[:batch], rtol=2e-4, atol=2e-4, err_msg=name
+            )

@@ -23,10 +23,6 @@
 # side.
 
 # %%
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import keras
 import numpy as np
 from sklearn.decomposition import PCA
@@ -34,11 +30,10 @@ from sklearn.decomposition import PCA
 import kerasae
 
 keras.utils.set_random_seed(0)
-data = kerasae.datasets.load(os.environ.get("KERASAE_NOTEBOOK_DATA", "digits"))
-on_mnist = data.x.shape[1] == 784
+data = kerasae.datasets.load("digits")
 scaler = kerasae.RangeScaling()
 scaler.adapt(data.x_train)
-epochs, batch_size = (10, 128) if on_mnist else (30, 32)
+epochs, batch_size = 30, 32
 len(data.x_train), len(data.x_test), data.image_shape
 
 # %% [markdown]

@@ -24,10 +24,6 @@
 # [100], 0.00831 for [300, 100, 300], 0.01122 for [100, 50, 100], 0.01441 for [250, 100, 50, 100, 250].
 
 # %%
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import time
 
 import keras
@@ -37,11 +33,10 @@ from sklearn.decomposition import PCA
 import kerasae
 
 keras.utils.set_random_seed(0)
-data = kerasae.datasets.load(os.environ.get("KERASAE_NOTEBOOK_DATA", "digits"))
-on_mnist = data.x.shape[1] == 784
+data = kerasae.datasets.load("digits")
 scaler = kerasae.RangeScaling()
 scaler.adapt(data.x_train)
-epochs, batch_size = (10, 128) if on_mnist else (30, 32)
+epochs, batch_size = 30, 32
 len(data.x_train), len(data.x_test), data.image_shape
 
 # %% [markdown]

@@ -20,26 +20,21 @@
 # test digits and put the reconstructions under them.
 
 # %%
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import keras
 import numpy as np
 
 import kerasae
 
 keras.utils.set_random_seed(0)
-data = kerasae.datasets.load(os.environ.get("KERASAE_NOTEBOOK_DATA", "digits"))
-on_mnist = data.x.shape[1] == 784
+data = kerasae.datasets.load("digits")
 scaler = kerasae.RangeScaling()
 scaler.adapt(data.x_train)
-epochs, batch_size = (10, 128) if on_mnist else (30, 32)
+epochs, batch_size = 30, 32
 len(data.x_train), len(data.x_test), data.image_shape
 
 # %%
 width = data.x.shape[1]
-units = (300, 100) if on_mnist else (48, 12)
+units = 48, 12
 model = kerasae.stacked_autoencoder((width,), units, activation="elu", scaler=scaler)
 model.compile(keras.optimizers.Adam(0.002))
 model.fit(data.x_train, epochs=epochs, batch_size=batch_size, verbose=0)

@@ -24,25 +24,20 @@
 # an error of 0.02048 on clean rows.
 
 # %%
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import keras
 import numpy as np
 
 import kerasae
 
 keras.utils.set_random_seed(0)
-data = kerasae.datasets.load(os.environ.get("KERASAE_NOTEBOOK_DATA", "digits"))
-on_mnist = data.x.shape[1] == 784
+data = kerasae.datasets.load("digits")
 scaler = kerasae.RangeScaling()
 scaler.adapt(data.x_train)
-epochs, batch_size = (10, 128) if on_mnist else (30, 32)
+epochs, batch_size = 30, 32
 len(data.x_train), len(data.x_test), data.image_shape
 
 # %%
-width, units = data.x.shape[1], 100 if on_mnist else 32
+width, units = data.x.shape[1], 32
 scaled = np.asarray(scaler(data.x_train))
 noises = {
     "Gaussian": kerasae.GaussianCorruption(0.2, seed=0),
@@ -93,7 +88,7 @@ kerasae.plots.corrupted_triples(
 # one cannot: copying does not remove the noise.
 
 # %%
-wide = 1000 if on_mnist else 100
+wide = 100
 noise = noises["salt and pepper"]
 noisy = np.asarray(scaler.inverse(noise.corrupt(scaler(data.x_test))))
 clean = np.asarray(scaler(data.x_test))

@@ -22,17 +22,13 @@
 # into what it can learn and what is sparse.
 
 # %%
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import keras
 import numpy as np
 
 import kerasae
 
 keras.utils.set_random_seed(0)
-data = kerasae.datasets.load(os.environ.get("KERASAE_NOTEBOOK_DATA", "digits"))
+data = kerasae.datasets.load("digits")
 scaler = keras.layers.Rescaling(1 / data.x.max())
 batch_size = 128 if data.x.shape[1] == 784 else 32
 width, shown = data.x.shape[1], data.x_test[:8]

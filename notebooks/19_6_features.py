@@ -20,24 +20,19 @@
 # images, stable under small changes, or each with one meaning.
 
 # %%
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import keras
 
 import kerasae
 
 keras.utils.set_random_seed(0)
-data = kerasae.datasets.load(os.environ.get("KERASAE_NOTEBOOK_DATA", "digits"))
-on_mnist = data.x.shape[1] == 784
+data = kerasae.datasets.load("digits")
 scaler = keras.layers.Rescaling(1 / float(data.x_train.max()))
-epochs, batch_size = (20, 128) if on_mnist else (24, 32)
+epochs, batch_size = 24, 32
 len(data.x_train), len(data.x_test), data.image_shape
 
 # %%
 columns, image = data.x.shape[1], (*data.image_shape, 1)
-wide = 500 if on_mnist else 128
+wide = 128
 
 
 def train(model, rate=0.002, epochs=epochs):

@@ -21,10 +21,6 @@
 # the notebook; on the command line it would be `kerasae serve saved_models`.
 
 # %%
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import json
 import tempfile
 import time
@@ -38,7 +34,7 @@ import kerasae
 from kerasae.serving import Server
 
 keras.utils.set_random_seed(0)
-data = kerasae.datasets.load(os.environ.get("KERASAE_NOTEBOOK_DATA", "digits"))
+data = kerasae.datasets.load("digits")
 model = kerasae.variational_autoencoder(
     data.x.shape[1], (64, 8), scaler=keras.layers.Rescaling(1 / float(data.x.max()))
 )

@@ -49,4 +49,8 @@ def test_a_notebook_is_its_source(path):
 
     notebook = jupytext.read(path.with_suffix(".ipynb"))
     assert cells(notebook) == cells(jupytext.read(path))
-    assert not any(cell.get("outputs") for cell in notebook.cells)
+    outputs = [one for cell in notebook.cells for one in cell.get("outputs", ())]
+    assert any("image/png" in one.get("data", {}) for one in outputs), (
+        "run docs/extensions/gallery.py"
+    )
+    assert not any(one.get("name") == "stderr" for one in outputs)

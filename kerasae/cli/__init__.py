@@ -146,6 +146,7 @@ def _app() -> typer.Typer:
     from kerasae.cli.features import features
     from kerasae.cli.generate import generate
     from kerasae.cli.info import info
+    from kerasae.cli.report import report
     from kerasae.cli.serve import serve
     from kerasae.cli.train import train
     from kerasae.cli.tune import tune
@@ -158,7 +159,8 @@ def _app() -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    for command in (train, features, anomalies, generate, tune, export, serve, chapter, info):
+    using = (train, features, anomalies, generate, report)
+    for command in (*using, tune, export, serve, chapter, info):
         app.command()(command)
     return app
 

@@ -3,6 +3,9 @@
 import itertools
 import math
 import os
+import shlex
+import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -119,11 +122,15 @@ def train(
     began |= {"epochs": epochs, "batch size": batch_size, "learning rate": learning_rate}
     began |= {"seed": seed, "rows": _rows_of(rows)}
     with backup_folder(directory, began, resume) as folder:
+        start = time.perf_counter()
         history = _fit(autoencoder, rows, epochs, batch_size, folder)
-        metrics = _compare_with_pca(autoencoder, rows)
+        seconds = time.perf_counter() - start
+        metrics, pca = _compare_with_pca(autoencoder, rows)
         if rows.is_test.any():
             metrics["threshold"] = anomaly.calibrate(autoencoder, rows.x_test, threshold)
-        _save(autoencoder, rows, directory, metrics, history)
+        settings = {name: value for name, value in began.items() if name != "rows"}
+        known = {"data": data, "settings": settings, "seconds": seconds, "history": history}
+        _save(autoencoder, rows, directory, metrics, pca, known)
 
 
 def _rows_of(rows):
@@ -204,56 +211,41 @@ def _compare_with_pca(autoencoder, rows):
                 key, error = f"{name}_mse", autoencoder.reconstruction_error(x).mean()
             else:
                 projected = pca.inverse_transform(pca.transform(scaled[name]))
-                key, error = f"pca_{name}_mse", np.square(scaled[name] - projected).mean()
+                by_column = np.square(scaled[name] - projected).mean(axis=0)
+                key, error = f"pca_{name}_mse", by_column.mean()
             metrics[key] = float(error)
             errors.append(f"{error:.5f}")
         table.add_row(who, *errors)
     console.print(table)
-    return metrics
+    return metrics, by_column
 
 
-def _save(autoencoder, rows, directory, metrics, history):
+def _save(autoencoder, rows, directory, metrics, pca, known):
     from kerasae.export import KERAS_FILE, publish_model, write_serving_files
+    from kerasae.report import REPORT, Training, write_report
+
+    command = shlex.join(["kerasae", *sys.argv[1:]])
+    training = Training(command=command, rows=len(rows.x_train), **known)
+
+    def report(folder):
+        write_report(
+            folder,
+            autoencoder,
+            rows.x_test,
+            name=directory.name,
+            labels=rows.y_test,
+            image_shape=rows.image_shape,
+            pca=pca,
+            training=training,
+        )
 
     with console.status("saving"):
         # A training that went on has in its own history the last epochs alone, or none.
-        autoencoder.history.history = history
-        drawn = _plots(autoencoder, rows)
+        autoencoder.history.history = known["history"]
         folder = publish_model(
-            autoencoder, directory, metrics=metrics, plots=drawn, keras_model=True
+            autoencoder, directory, metrics=metrics, keras_model=True, report=report
         )
         write_serving_files(directory.parent)
     show_path("SavedModel", folder)
     show_path("Keras model", folder / KERAS_FILE)
-    show_path("plots", folder / "plots")
-
-
-def _plots(autoencoder, rows):
-    from kerasae import plots
-
-    drawn = {
-        "loss": plots.loss_curve(autoencoder.history.history),
-        "reconstructions": _reconstructions(autoencoder, rows),
-    }
-    if rows.image_shape and autoencoder.prior is not None:
-        drawn["generated"] = plots.images(autoencoder.generate(40, seed=0), rows.image_shape)
-    return drawn
-
-
-def _reconstructions(autoencoder, rows):
-    from keras import ops
-
-    from kerasae import plots
-    from kerasae.layers.scaling import scale
-
-    if rows.image_shape:
-        shown = rows.x_test[:10]
-        titles = None if rows.y is None else [str(label) for label in rows.y_test[:10]]
-        return plots.reconstructions(
-            shown, autoencoder.reconstruct(shown), rows.image_shape, titles
-        )
-    pair = (rows.x_test[:5], autoencoder.reconstruct(rows.x_test[:5]))
-    # Columns of a table have units of their own: only their scaled values share an axis.
-    return plots.reconstructions(
-        *(ops.convert_to_numpy(scale(autoencoder.scaler, x)) for x in pair)
-    )
+    show_path("report", folder / REPORT)

@@ -32,6 +32,7 @@ def publish_model(
     features: Sequence[str] = (),
     plots: Mapping[str, Figure] | None = None,
     keras_model: bool = False,
+    report: Callable[[Path], object] | None = None,
 ) -> Path:
     """Publishes a model as one numbered folder, which appears whole or not at all.
 
@@ -44,6 +45,8 @@ def publish_model(
         features: Names of layers whose outputs the signature `features` of a SavedModel gives.
         plots: Pictures by name, each a Matplotlib `Figure`, written as `plots/NAME.png`.
         keras_model: Whether `model.keras` is written too, for `kerasae.load_model`.
+        report: Function that is given the folder once all else is in it, to add files of its own,
+            such as `kerasae.report.write_report` does.
 
     Returns:
         Path of the folder, `directory/version`.
@@ -70,6 +73,8 @@ def publish_model(
             (folder / "plots").mkdir()
         for name, figure in (plots or {}).items():
             figure.savefig(folder / "plots" / f"{name}.png", dpi=120)
+        if report is not None:
+            report(folder)
 
     return publish(write, directory, version)
 

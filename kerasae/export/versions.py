@@ -1,14 +1,16 @@
 """Numbered folders that appear whole or not at all, and checksums that find damage."""
 
+import functools
 import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kerasae.atomic import write_folder
+from kerasae.atomic import write_file, write_folder, write_text
 from kerasae.validation import check_count
 
 MANIFEST = "manifest.json"
@@ -153,6 +155,29 @@ def _seal(folder):
     content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     content["files"] = _checksums(folder)
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def replace_files(directory: str | os.PathLike[str], source: Path) -> None:
+    """Brings files that describe a published version into it, and their checksums up to date.
+
+    Each file appears whole, the manifest last. Files of the model itself are not touched.
+
+    Args:
+        directory: Folder of the version.
+        source: Folder with the new files, in the places that they are to have.
+
+    Raises:
+        ValueError: The manifest is damaged, or other files differ from it.
+        OSError: The disk is full or not writable.
+    """
+    directory = Path(directory)
+    verify(directory)
+    new = {path.relative_to(source) for path in source.rglob("*") if path.is_file()}
+    for name in sorted(new):
+        write_file(directory / name, functools.partial(shutil.copyfile, source / name))
+    content = stored_manifest(directory / MANIFEST)
+    content["files"] |= {name.as_posix(): _checksum(directory / name) for name in sorted(new)}
+    write_text(directory / MANIFEST, json.dumps(content, indent=2) + "\n")
 
 
 def _checksums(folder):

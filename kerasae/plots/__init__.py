@@ -1,6 +1,12 @@
 """Pictures: arrays in, a matplotlib Figure out."""
 
-from kerasae.plots.codings import activation_histogram, codings_beside_pca, codings_beside_prior
+from kerasae.plots.codings import (
+    activation_histogram,
+    codings_beside_pca,
+    codings_beside_prior,
+    codings_map,
+)
+from kerasae.plots.columns import column_errors, pixel_errors
 from kerasae.plots.errors import error_histogram, worst_rows
 from kerasae.plots.filters import filters
 from kerasae.plots.rows import corrupted_triples, images, reconstructions
@@ -11,12 +17,15 @@ __all__ = [
     "activation_histogram",
     "codings_beside_pca",
     "codings_beside_prior",
+    "codings_map",
+    "column_errors",
     "corrupted_triples",
     "error_histogram",
     "filters",
     "images",
     "leaderboard",
     "loss_curve",
+    "pixel_errors",
     "reconstructions",
     "worst_rows",
 ]

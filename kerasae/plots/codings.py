@@ -13,6 +13,7 @@ from kerasae.plots.text import LITERAL, literal, literal_legend
 # Seven colours for ten classes: the shape differs where the colour is the same.
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, GREY)
 MARKERS = "osD^vP*X<>"
+MOST_CLASSES = len(MARKERS)
 MOST_POINTS = 4000
 
 
@@ -93,9 +94,7 @@ def codings_beside_pca(codings: Any, components: Any, labels: Any) -> Figure:
             f"Received: shapes {shapes[0]} and {shapes[1]}"
         )
     labels = one_a_row("labels", labels, shapes[0][0])
-    classes = np.unique(labels)
-    if len(classes) > len(MARKERS):
-        raise ValueError(f"labels must be at most ten classes. Received: {len(classes)} classes")
+    classes = _classes(labels)
     figure = Figure(figsize=(10, 5.2), layout="constrained")
     grid = figure.subplots(1, 2)
     names = ("coding", "principal component")
@@ -138,9 +137,7 @@ def codings_beside_prior(codings: Any, drawn: Any, labels: Any) -> Figure:
             f"Received: shapes {codings.shape} and {drawn.shape}"
         )
     labels = one_a_row("labels", labels, len(codings))
-    classes = np.unique(labels)
-    if len(classes) > len(MARKERS):
-        raise ValueError(f"labels must be at most ten classes. Received: {len(classes)} classes")
+    classes = _classes(labels)
     figure = Figure(figsize=(10, 5.2), layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     _scatter(left, codings, labels, classes)
@@ -151,6 +148,78 @@ def codings_beside_prior(codings: Any, drawn: Any, labels: Any) -> Figure:
         axes.set_xlabel("coding 1")
     left.set_ylabel("coding 2")
     return figure
+
+
+def codings_map(
+    places: Any,
+    labels: Any = None,
+    values: Any = None,
+    axis_names: tuple[str, str] = ("coding 1", "coding 2"),
+    quantity: str = "reconstruction error",
+) -> Figure:
+    """Draws rows as points of a plane, coloured by class or by a number.
+
+    Args:
+        places: Place of each row, shape (rows, 2): two codings, or two components of more.
+        labels: Class of each row, at most ten of them, or None.
+        values: A number for each row where there are no labels, such as its error, or None.
+        axis_names: What the axes are.
+        quantity: What the values are.
+
+    Returns:
+        A `matplotlib.figure.Figure`. At most 4,000 rows are shown, drawn by a fixed seed. Colours
+        of values are spread by rank, so that a few large ones do not hide the others.
+
+    Raises:
+        ValueError: The shapes do not go together, there are more than ten classes, or values are
+            not finite.
+
+    Example:
+        >>> codings_map(np.eye(2), ["a", "b"]).axes[0].get_xlabel()
+        'coding 1'
+    """
+    places = finite("places", places, ndim=2)
+    if places.shape[1] != 2:
+        raise ValueError(f"places must be (rows, 2). Received: shape {places.shape}")
+    figure = Figure(figsize=(7, 5.2), layout="constrained")
+    axes = figure.add_subplot()
+    if labels is not None:
+        labels = one_a_row("labels", labels, len(places))
+        entries = _scatter(axes, places, labels, _classes(labels))
+        legend = literal_legend(figure, entries, loc="outside right upper", markerscale=2)
+        for handle in filter(None, legend.legend_handles):
+            handle.set_alpha(1)
+    else:
+        _scatter_values(figure, axes, places, values, quantity)
+    axes.set_xlabel(literal(axis_names[0]), **LITERAL)
+    axes.set_ylabel(literal(axis_names[1]), **LITERAL)
+    for points in axes.collections:
+        points.set_rasterized(True)  # thousands of points of an SVG would be slow to show
+    return figure
+
+
+def _scatter_values(figure, axes, places, values, quantity):
+    shown = np.random.default_rng(0).permutation(len(places))[:MOST_POINTS]
+    style: dict[str, Any] = {"s": 12 if len(places) > 1000 else 24, "lw": 0, "alpha": 0.75}
+    axes.grid(alpha=0.3)
+    if values is None:
+        axes.scatter(*places[shown].T, color=GREY, **style)
+        return
+    values = one_a_row("values", finite("values", values, ndim=1), len(places))
+    shown = shown[np.argsort(values[shown])]
+    ranks = np.searchsorted(np.sort(values), values) / max(len(values) - 1, 1)
+    drawn = axes.scatter(*places[shown].T, c=ranks[shown], vmin=0, vmax=1, cmap="viridis", **style)
+    bar = figure.colorbar(drawn, ax=axes, fraction=0.05, pad=0.02)
+    bar.set_label(literal(f"{quantity}, by rank"), **LITERAL)
+    shares = np.linspace(0, 1, 5)
+    bar.set_ticks(shares, labels=[f"{np.quantile(values, share):.3g}" for share in shares])
+
+
+def _classes(labels):
+    classes = np.unique(labels)
+    if len(classes) > MOST_CLASSES:
+        raise ValueError(f"labels must be at most ten classes. Received: {len(classes)} classes")
+    return classes
 
 
 def _scatter(axes, values, labels, classes):

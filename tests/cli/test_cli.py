@@ -34,8 +34,9 @@ def test_train_features_and_info(kerasae, tmp_path):
     folder = Path("saved_models/small/1")
     for written in ("saved_model.pb", "manifest.json", "model.keras"):
         assert (folder / written).is_file()
-    for picture in ("loss.png", "reconstructions.png"):
-        assert (folder / "plots" / picture).read_bytes().startswith(b"\x89PNG")
+    for picture in ("loss.svg", "codings.svg", "columns.svg"):
+        assert (folder / "plots" / picture).read_bytes().startswith(b"<svg")
+    assert (folder / "report.html").is_file()
     assert "PCA, 8 components" in out
     assert str(folder) in out
 

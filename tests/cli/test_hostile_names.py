@@ -2,6 +2,7 @@
 
 import csv
 import re
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -151,7 +152,8 @@ def test_labels_of_images_are_drawn_letter_by_letter(kerasae, label):
     np.savez("x.npz", x=x, y=np.array([label, "a", "b"] * 20))
     status, _, err = kerasae("train", "x.npz", "--epochs", 1, "--hidden", "2", "--name", "m")
     assert status == 0, err
-    assert Path("saved_models/m/1/plots/reconstructions.png").exists()
+    drawn = Path("saved_models/m/1/plots/codings.svg").read_text()
+    assert escape(printed(label)).strip() in drawn
 
 
 @pytest.mark.parametrize("name", ["[/b]", "\x1b[2J", "a\nb", "$x$", "\udce9"])

@@ -1,0 +1,147 @@
+"""The pictures of a report: each a Figure and a caption that says what to see in it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kerasae import plots
+from kerasae.models import Autoencoder
+from kerasae.plots.codings import MOST_CLASSES
+from kerasae.plots.figure import Figure
+from kerasae.plots.pixels import image_png
+from kerasae.report.findings import Findings, scaled, target_activation
+
+SHOWN = 10  # reconstructions of images
+CURVES = 4  # of other rows
+
+
+class Picture(NamedTuple):
+    """A figure, and a caption that says what to see in it."""
+
+    figure: Figure
+    caption: str
+
+
+def codings_picture(found: Findings) -> Picture:
+    """The codings in a plane, by label where there are a few of them, else by error."""
+    places, names, what = _plane(found)
+    caption = f"Each point is a row; {what}."
+    labels = found.labels
+    if labels is not None and len(np.unique(labels)) <= MOST_CLASSES:
+        text = f"{caption} Colours are labels, which the model did not see."
+        return Picture(plots.codings_map(places, labels, axis_names=names), text)
+    text = f"{caption} Colours are errors: rows that the model knows badly are yellow."
+    figure = plots.codings_map(
+        places, values=found.scores, axis_names=names, quantity=_quantity(found)
+    )
+    return Picture(figure, text)
+
+
+def _quantity(found):
+    return "reconstruction error" if found.p_values is None else "anomaly score"
+
+
+def _plane(found):
+    """Places of the rows in a plane, the names of its axes, and what they are."""
+    codings = found.codings
+    count = codings.shape[1]
+    if count == 1:
+        places = np.stack([codings[:, 0], found.scores], axis=1)
+        return places, ("coding 1", _quantity(found)), "the one coding is drawn beside the error"
+    if count == 2:
+        return codings, ("coding 1", "coding 2"), "its place is its two codings"
+    places, shares = _components(codings - codings.mean(axis=0))
+    names = [f"component {i + 1} of the codings ({shares[i]:.0%})" for i in range(2)]
+    what = (
+        f"its place is on the first two principal components of the {count} codings, which hold "
+        f"{shares.sum():.0%} of their variance"
+    )
+    return places, tuple(names), what
+
+
+def _components(centred):
+    """Rows on their first two principal components, and the share of the variance of each."""
+    rows, count = centred.shape
+    wide = count > rows
+    values, vectors = np.linalg.eigh(centred @ centred.T if wide else centred.T @ centred)
+    values, vectors = np.maximum(values[::-1][:2], 0), vectors[:, ::-1][:, :2]
+    places = vectors * np.sqrt(values) if wide else centred @ vectors
+    missing = 2 - places.shape[1]  # of a single row
+    shares = values / max(float(np.square(centred).sum()), 1e-30)
+    return np.pad(places, ((0, 0), (0, missing))), np.pad(shares, (0, missing))
+
+
+def loss_picture(history: Mapping[str, Sequence[float]]) -> Picture | None:
+    """The error over the epochs, or None where there is no history."""
+    if not (history.get("mse") or history.get("loss")):
+        return None
+    text = (
+        "The error over the epochs. Where the two curves part, the model learns its rows by heart."
+    )
+    return Picture(plots.loss_curve(history), text)
+
+
+def columns_picture(found: Findings) -> Picture:
+    """The error by pixel or by column, beside that of PCA."""
+    errors = found.errors.mean(axis=0)
+    beside = "" if found.pca is None else ", beside PCA with as many components"
+    if found.image_shape is not None:
+        caption = f"Mean squared error of each pixel on the scaled values{beside}."
+        return Picture(plots.pixel_errors(errors, found.image_shape, found.pca), caption)
+    many = len(errors) > plots.columns.MOST_BARS
+    which = f"the {plots.columns.MOST_BARS} worst of {len(errors)} columns" if many else "columns"
+    caption = f"Error of {which} on the scaled values{beside}."
+    return Picture(plots.column_errors(errors, found.names, found.pca), caption)
+
+
+def calibration_picture(model: Autoencoder, found: Findings) -> Picture:
+    """How the scores are spread, with the threshold of a calibrated model."""
+    if found.p_values is None:
+        figure = plots.error_histogram(found.scores)
+        return Picture(figure, "Reconstruction errors of the rows. The model is not calibrated.")
+    finite = np.isfinite(found.scores)
+    figure = plots.error_histogram(
+        found.scores[finite], threshold=model.anomaly.threshold, quantity="anomaly score"
+    )
+    caption = "Anomaly scores of the rows. Those above the threshold are flagged as anomalies."
+    return Picture(figure, caption)
+
+
+def activations_picture(model: Autoencoder, found: Findings) -> Picture:
+    """How active the codings are, with the target of a sparsity penalty."""
+    rho = target_activation(model)
+    beside = "" if rho is None else ", and its target"
+    caption = f"All activations of the codings, and the mean of each coding over the rows{beside}."
+    return Picture(plots.activation_histogram(found.codings, rho), caption)
+
+
+def curves_picture(model: Autoencoder, found: Findings, which: np.ndarray) -> Picture:
+    """Rows that are no images, as curves over their columns, with their reconstructions."""
+    pair = (found.rows[which], found.reconstructions[which])
+    # Columns have units of their own: only their scaled values share an axis.
+    originals, made = (scaled(model, rows).reshape(len(which), -1) for rows in pair)
+    titles = [f"row {number}" for number in found.numbers[which]]
+    caption = "Rows and their reconstructions, on the scaled values."
+    return Picture(plots.reconstructions(originals, made, titles=titles), caption)
+
+
+def image_cards(found: Findings, which: np.ndarray) -> list[tuple[str, Any]]:
+    """Rows as images over their reconstructions and differences, for `page.images`."""
+    shape = found.image_shape
+    assert shape is not None
+    originals, made = found.rows[which], found.reconstructions[which]
+    low, high = float(originals.min()), float(originals.max())
+    largest = float(np.abs(made - originals).max()) or 1.0
+    cards = []
+    for original, reconstruction, i in zip(originals, made, which, strict=True):
+        label = "" if found.labels is None else f" ({found.labels[i]})"
+        name = f"row {found.numbers[i]}"
+        difference = image_png(reconstruction - original, shape, -largest, largest, signed=True)
+        pngs = [
+            (f"{name}, original", image_png(original, shape, low, high)),
+            (f"{name}, reconstruction", image_png(reconstruction, shape, low, high)),
+            (f"{name}, difference", difference),
+        ]
+        cards.append((f"{name}{label}\n{found.scores[i]:.3g}", pngs))
+    return cards

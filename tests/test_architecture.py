@@ -128,7 +128,7 @@ def test_the_order_refuses_what_it_should():
     assert rank("kerasae.anomaly.calibration") < rank("kerasae.models.autoencoder")
     assert rank("kerasae.models.zoo.sparse") < rank("kerasae.anomaly.scores")
     assert "kerasae.models.autoencoder" in GRAPH["kerasae.models"]
-    assert "kerasae.plots" in GRAPH["kerasae.cli.train"]
+    assert "kerasae.report" in GRAPH["kerasae.cli.train"]
 
 
 @pytest.mark.parametrize("name", MODULES)

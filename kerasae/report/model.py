@@ -13,13 +13,14 @@ from kerasae.export.versions import MANIFEST, stored_manifest
 from kerasae.models import Autoencoder
 from kerasae.report import page, pictures
 from kerasae.report.card import card
-from kerasae.report.explanations import explanations
+from kerasae.report.explanations import cell_text, explanations
 from kerasae.report.facts import Training, facts, write_facts
 from kerasae.report.findings import find
 from kerasae.report.structure import drawing, steps
 
 REPORT, CARD = "report.html", "model_card.md"
 WORST, MOST_LISTED = 5, 200
+SAMPLES, MOST_SAMPLED = 10, 12
 
 
 def write_report(
@@ -95,6 +96,7 @@ def _html(name, model, content, found, *, training, shown):
     parts = [
         page.Part("Codings", shown["codings"], "codings"),
         page.Part("Reconstructions", _reconstructions(found, shown), "reconstructions"),
+        *([page.Part("Samples", _samples(model, found), "samples")] if model.prior else []),
         page.Part("Error", _error(content, shown), "error"),
         page.Part("Calibration", _calibration(model, found, shown), "calibration"),
         page.Part("Activations", shown["activations"], "activations"),
@@ -142,6 +144,21 @@ def _reconstructions(found, shown):
         "the reconstruction is higher and violet where it is lower; below it the score."
     )
     return page.paragraphs(text) + page.images(pictures.image_cards(found, which))
+
+
+def _samples(model, found):
+    """New rows from the prior of the codings: images, or a table."""
+    if found.image_shape is not None:
+        drawn = model.generate(SAMPLES, seed=0)
+        text = "Drawn from the prior of the codings."
+        return page.paragraphs(text) + page.images(pictures.sample_cards(found, drawn))
+    drawn = model.decode(model.prior.sample(SAMPLES, 0))
+    if model.schema is not None:
+        drawn = model.schema.codes(drawn)
+    rows = drawn.reshape(SAMPLES, -1)[:, :MOST_SAMPLED]
+    cells = [[cell_text(model, i, cell) for i, cell in enumerate(row)] for row in rows]
+    text = f"Drawn from the prior of the codings; the first {rows.shape[1]} columns."
+    return page.paragraphs(text) + page.table(found.names[: rows.shape[1]], cells)
 
 
 def _error(content, shown):

@@ -126,6 +126,16 @@ def curves_picture(model: Autoencoder, found: Findings, which: np.ndarray) -> Pi
     return Picture(plots.reconstructions(originals, made, titles=titles), caption)
 
 
+def sample_cards(found: Findings, drawn: np.ndarray) -> list[tuple[str, Any]]:
+    """New rows as images on the scale of the old ones, for `page.images`."""
+    shape = found.image_shape
+    assert shape is not None
+    low, high = float(found.rows.min()), float(found.rows.max())
+    return [
+        ("", [(f"sample {i}", image_png(one, shape, low, high))]) for i, one in enumerate(drawn)
+    ]
+
+
 def image_cards(found: Findings, which: np.ndarray) -> list[tuple[str, Any]]:
     """Rows as images over their reconstructions and differences, for `page.images`."""
     shape = found.image_shape

@@ -17,6 +17,7 @@ from kerasae.validation.rows import (
     is_array,
     merged_column,
     overflow,
+    refuse_channels_first,
 )
 from kerasae.validation.tables import check_distinct, column_order, is_table, names_of
 
@@ -39,6 +40,7 @@ __all__ = [
     "names_of",
     "overflow",
     "parse_layout",
+    "refuse_channels_first",
     "required",
     "unknown",
     "warn_of_identifiers",

@@ -78,6 +78,8 @@ def bounded_rows(
     if row_shape is not None:
         rows = _in_shape(rows, tuple(row_shape))
     if row_shape is not None and rows.shape[1:] != tuple(row_shape):
+        if len(row_shape) == 3 and rows.shape[1:] == (row_shape[2], *row_shape[:2]):
+            raise ValueError(_channels_first(where, tuple(row_shape), rows.shape[1:]))
         raise ValueError(
             f"{where} must hold rows of shape {tuple(row_shape)}. Received: rows of shape "
             f"{rows.shape[1:]}. Try the columns that the model was trained on"
@@ -167,6 +169,29 @@ def merged_column(rows: np.ndarray, names: Sequence[str] | None, where: Any) -> 
                 f"of {column(list(index), names)} that become {after}. Try subtracting an offset "
                 "from it, or on TensorFlow RangeScaling() adapted to the rows in float64"
             )
+
+
+def refuse_channels_first(what: str, image_shape: Sequence[int]) -> None:
+    """Refuses the shape of an image whose channels seem to come first.
+
+    Args:
+        what: What the message calls the shape.
+        image_shape: Three sizes, to be (height, width, channels).
+
+    Raises:
+        ValueError: The first is a usual number of channels and the others are too large for one.
+    """
+    channels, *size = image_shape
+    if channels in (1, 3) and min(size) > 4:
+        raise ValueError(_channels_first(what, ("height", "width", "channels"), tuple(image_shape)))
+
+
+def _channels_first(what, wanted, received):
+    wanted = ", ".join(map(str, wanted))
+    return (
+        f"{what} must have the channels last, ({wanted}). Received: shape {received}, which seems "
+        "to have them first. Try numpy.moveaxis(x, 1, -1)"
+    )
 
 
 def extremes(rows: np.ndarray) -> np.ndarray:

@@ -83,7 +83,9 @@ def winner_take_all_autoencoder(
         input_shape: Shape of one row: `(columns,)`, the number of columns, or `(height, width,
             channels)`.
         hidden_units: Widths of the encoder's layers, the codings' last; for images and series the
-            filters of the convolutions, which keep height and width, or the steps.
+            filters of the convolutions, which keep height and width, or the steps. For images they
+            are of 5x5, `(128, 128)` in the paper, and the decoder is, as there, a single linear
+            convolution of 11x11.
         winners: Share of the rows that a coding is passed on for, in (0, 1].
         activation: Name of a Keras activation, or a callable, for the hidden layers and codings.
         codings_activation: The same for the codings; by default that of the hidden layers.
@@ -103,10 +105,14 @@ def winner_take_all_autoencoder(
         >>> [layer.name for layer in model.decoder.layers]
         ['winner_take_all', 'output']
     """
-    convolutions = {2: conv1d_stack, 3: conv_stack}.get(len(as_tuple("input_shape", input_shape)))
+    convolutions = {
+        2: functools.partial(conv1d_stack, kernel_size=5, strides=1, maps=True),
+        3: functools.partial(
+            conv_stack, kernel_size=5, strides=1, maps=True, single_kernel_size=11
+        ),
+    }.get(len(as_tuple("input_shape", input_shape)))
     if convolutions:
-        maps = functools.partial(convolutions, kernel_size=5, strides=1, maps=True)
-        options = {"stack": maps, **options}
+        options["stack"] = options.get("stack") or convolutions
     gate = SpatialWinnerTakeAll if convolutions else WinnerTakeAll
     return stacked_autoencoder(  # type: ignore[misc]
         input_shape,

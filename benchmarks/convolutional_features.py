@@ -35,7 +35,9 @@ def autoencoder_of(x, settings):
         (28, 28, 1), (settings.maps, settings.maps), winners=settings.winners
     )
     steps = settings.epochs * -(-len(x) // settings.batch_size)
-    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(settings.rate, steps)))
+    model.compile(
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(settings.rate, steps))
+    )
     history = model.fit(x, epochs=settings.epochs, batch_size=settings.batch_size, verbose=0)
     print(f"training mse {history.history['mse'][-1]:.5f}", flush=True)
     return model

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from kerasae import plots
@@ -29,8 +30,8 @@ class ReconstructionGallery(keras.callbacks.Callback):
         x: Rows in the user's units, shape (rows, *row_shape); ten at most are legible.
         directory: Folder of the pictures; made if need be.
         every: Epochs from one picture to the next, a whole number of at least 1.
-        image_shape: (height, width) of the image that a row holds; None draws a row as a curve over
-            its columns.
+        image_shape: (height, width) or (height, width, channels) of the image that a row holds;
+            None draws a row as a curve over its columns.
         tensorboard: TensorBoard directory for the same pictures, or None. TensorFlow is imported
             only if one is given.
 
@@ -52,7 +53,7 @@ class ReconstructionGallery(keras.callbacks.Callback):
         x: Any,
         directory: str | os.PathLike[str],
         every: int = 10,
-        image_shape: tuple[int, int] | None = None,
+        image_shape: tuple[int, ...] | None = None,
         tensorboard: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__()
@@ -66,7 +67,7 @@ class ReconstructionGallery(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self._originals = self.model._checked_rows(self.x, "ReconstructionGallery")
-        self._corrupted = _corrupted(self.model, self._originals)
+        self._corrupted = corrupted_rows(self.model, self._originals)
         if self.tensorboard is not None:
             import tensorflow as tf  # noqa: PLC0415
 
@@ -104,8 +105,16 @@ class ReconstructionGallery(keras.callbacks.Callback):
         return draw(*rows, self.image_shape)
 
 
-def _corrupted(model, rows):
-    """The rows after a copy of the model's corruption, or None if the model has none."""
+def corrupted_rows(model: Any, rows: np.ndarray) -> np.ndarray | None:
+    """The rows after a copy of the model's corruption, or None if the model has none.
+
+    Args:
+        model: An `Autoencoder`.
+        rows: Rows in the user's units, shape (rows, *row_shape).
+
+    Returns:
+        Corrupted rows in the user's units, the same in every call.
+    """
     layers = [layer for layer in walk(model.encoder) if isinstance(layer, Corruption)]
     if not layers:
         return None

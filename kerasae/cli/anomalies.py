@@ -17,6 +17,9 @@ from kerasae.cli.terminal import (
     starting,
 )
 
+# Shorter side of the images in the picture of anomaly maps, in pixels.
+LARGEST_SHOWN = 512
+
 
 def anomalies(
     model: ModelArgument,
@@ -56,8 +59,14 @@ def anomalies(
     errors = scores.feature_errors.reshape(len(rows.x), -1)
     names = rows.columns or [f"column_{i}" for i in range(errors.shape[1])]
     table = {"row": np.arange(len(errors))}
+    if rows.names:
+        table["file"] = np.array(rows.names)
     table |= {name: value for name, value in scores._asdict().items() if name != "feature_errors"}
-    table["worst_column"] = np.array(names)[errors.argmax(axis=1)]
+    if rows.image_shape:
+        maps = anomaly.error_maps(scores.feature_errors, rows.image_shape)
+        table["worst_region"] = np.array([anomaly.worst_region(one) for one in maps])
+    else:
+        table["worst_column"] = np.array(names)[errors.argmax(axis=1)]
     if per_feature:
         table |= {f"error_{name}": column for name, column in zip(names, errors.T, strict=True)}
     write_table(table, output)
@@ -75,12 +84,41 @@ def _worst(columns):
     import numpy as np
     from rich.table import Table
 
-    shown = ("row", "anomaly_score", "p_value", "is_anomaly", "worst_column")
+    shown = [
+        "row",
+        "file",
+        "anomaly_score",
+        "p_value",
+        "is_anomaly",
+        "worst_region",
+        "worst_column",
+    ]
+    shown = [name for name in shown if name in columns]
     table = Table(*(name.replace("_", " ") for name in shown))
     for row in np.argsort(-columns["anomaly_score"])[:5]:
         values = (columns[name][row] for name in shown)
         table.add_row(*(f"{v:.5g}" if isinstance(v, np.floating) else str(v) for v in values))
     return table
+
+
+def _overlay(autoencoder, rows, scores, worst):
+    """The worst images under their anomaly maps, in the size of the worst one's file."""
+    from kerasae import anomaly, plots
+    from kerasae.datasets.files.images import decoded, shape_of
+
+    shown = rows.x[worst].reshape(-1, *rows.image_shape)
+    names = [f"row {row}" for row in worst]
+    if rows.names:
+        names = [rows.names[row] for row in worst]
+        files = [rows.folder / name for name in names]
+        height, width, _ = shape_of(files[:1])
+        by = max(1, min(height, width) / LARGEST_SHOWN)
+        size = round(height / by), round(width / by)
+        shown = decoded(files, (*size, rows.image_shape[2]))
+    maps = anomaly.error_maps(scores.feature_errors[worst], rows.image_shape, size=shown.shape[1:3])
+    scored = zip(names, scores.anomaly_score[worst], strict=True)
+    titles = [f"{name[-20:]}\nscore {score:.3g}" for name, score in scored]
+    return plots.anomaly_maps(shown, maps, titles, light_is_high=len(rows.image_shape) == 3)
 
 
 def _pictures(autoencoder, rows, scores):
@@ -95,7 +133,8 @@ def _pictures(autoencoder, rows, scores):
     if not rows.image_shape:
         # Columns of a table have units of their own: only their scaled values share an axis.
         pair = (ops.convert_to_numpy(scale(autoencoder.scaler, x)) for x in pair)
-    return {
+    maps = {"maps": _overlay(autoencoder, rows, scores, worst)} if rows.image_shape else {}
+    return maps | {
         "errors": plots.error_histogram(
             scores.anomaly_score,
             threshold=autoencoder.anomaly.threshold,

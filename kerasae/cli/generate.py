@@ -40,9 +40,10 @@ def generate(
 
 
 def _image_shape(autoencoder):
-    """Height and width of the images that a model's rows hold; flat rows must be squares."""
-    if len(autoencoder.row_shape) == 3 and autoencoder.row_shape[2] == 1:
-        return autoencoder.row_shape[:2]
+    """Shape of the images that a model's rows hold; flat rows must be squares."""
+    if len(autoencoder.row_shape) == 3:
+        grey = autoencoder.row_shape[2] == 1
+        return autoencoder.row_shape[:2] if grey else autoencoder.row_shape
     columns = math.prod(autoencoder.row_shape)
     side = math.isqrt(columns)
     if side * side != columns:

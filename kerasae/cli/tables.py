@@ -16,9 +16,13 @@ from kerasae.validation import required
 
 def load_rows(autoencoder: Autoencoder, data: str, key: str | None, label: str | None) -> Data:
     """The data, its columns in the order of the model where both have names."""
-    rows = load(data, key=key, label=label, columns=autoencoder.columns)
+    image_shape = autoencoder.row_shape if len(autoencoder.row_shape) == 3 else None
+    columns = autoencoder.columns
+    rows = load(data, key=key, label=label, columns=columns, image_shape=image_shape)
     # Flat rows become images here, and those that do not fit are refused.
-    return rows._replace(x=autoencoder._checked_rows(rows.x, data))
+    rows = rows._replace(x=autoencoder._checked_rows(rows.x, data))
+    shown = image_shape[:2] if image_shape and image_shape[2] == 1 else image_shape
+    return rows._replace(image_shape=rows.image_shape or shown)
 
 
 def verbosity() -> int:

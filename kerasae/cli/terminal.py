@@ -28,7 +28,10 @@ class Terminal(Console):
 console = Terminal()
 
 DataOption = Annotated[
-    str, typer.Argument(help="digits, mnist, or a .npz, .npy, .csv, .parquet or IDX file.")
+    str,
+    typer.Argument(
+        help="digits, mnist, a .npz, .npy, .csv, .parquet or IDX file, or a folder of images."
+    ),
 ]
 ModelArgument = Annotated[
     Path, typer.Argument(help="A .keras file, or saved_models/NAME[/VERSION].")

@@ -23,6 +23,9 @@ from kerasae.cli.terminal import (
     starting,
 )
 
+# Image files are held up to this part of the memory, and streamed beyond it.
+HELD = 8
+
 
 def train(
     data: DataOption = "digits",
@@ -35,8 +38,16 @@ def train(
         str | None, typer.Option(help="Activation of the hidden layers. By default the family's.")
     ] = None,
     images: Annotated[
-        bool, typer.Option("--images", help="Convolutions, for any family, where rows are images.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--images/--no-images",
+            help="Convolutions, for any family, where rows are images. By default in colour, "
+            "or from image files.",
+        ),
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Brings image files to WIDTHxHEIGHT. By default their own.")
+    ] = None,
     scaler: Annotated[
         str,
         typer.Option(help="auto (pixels for images, else range), pixels, range, standard or none."),
@@ -82,7 +93,7 @@ def train(
     test_fraction: Annotated[float, typer.Option(help="Rows kept for testing.")] = 0.2,
 ) -> None:
     """Trains an autoencoder and saves it with its metrics and plots as OUTPUT/NAME/VERSION."""
-    from kerasae.validation import check_count, parse_layout
+    from kerasae.validation import check_count, parse_layout, parse_size
 
     check_count("--epochs", epochs)
     check_count("--batch-size", batch_size)
@@ -93,13 +104,18 @@ def train(
         from kerasae import anomaly
         from kerasae.cli.backups import backup_folder
         from kerasae.datasets import load
+        from kerasae.datasets.archives import memory
         from kerasae.models import ZOO, recipes
     recipes.check_family(model)
     options = {"activation": activation, "rho": rho, "beta": beta, "corruption": corruption}
     options |= {"k": k, "winners": winners, "likelihood": likelihood, "prior": prior}
     options = recipes.family_options(model, {**options, "tied": tied or None})
     anomaly.threshold_rule(threshold)
-    rows = load(data, key=key, label=label, test_fraction=test_fraction)
+    shape = parse_size(size) if size else None
+    held = memory() // HELD
+    rows = load(
+        data, key=key, label=label, test_fraction=test_fraction, image_shape=shape, held=held
+    )
     input_shape = recipes.row_shape(model, rows.x.shape[1], rows.image_shape, images)
     rows = rows._replace(x=rows.x.reshape(-1, *input_shape))
     hidden_units = hidden_units or recipes.default_units(model, input_shape)
@@ -114,8 +130,9 @@ def train(
         columns=rows.columns,
         **recipes.fill_in(model, options, x, fitted, rows.x_test),
     )
-    batch_size = min(batch_size or recipes.default_batch_size(len(x)), len(x))
-    epochs = epochs or recipes.default_epochs(len(x), batch_size)
+    count = len(x) + len(rows.more)
+    batch_size = min(batch_size or recipes.default_batch_size(count), count)
+    epochs = epochs or recipes.default_epochs(count, batch_size)
     autoencoder.compile(recipes.optimizer_of(autoencoder, learning_rate))
     directory = output / (name or f"{data_name(data)}-{model}")
     began = {**options, "model": model, "scaler": scaler, "hidden": list(hidden_units)}
@@ -140,7 +157,8 @@ def _rows_of(rows):
     import numpy as np
 
     both = rows.x_train, rows.x_test
-    return [[*x.shape, zlib.crc32(np.ascontiguousarray(x).tobytes())] for x in both]
+    held = [[*x.shape, zlib.crc32(np.ascontiguousarray(x).tobytes())] for x in both]
+    return held + ([[len(rows.more)]] if rows.more else [])
 
 
 def _check_memory(input_shape, hidden_units):
@@ -177,14 +195,27 @@ def _fit(autoencoder, rows, epochs, batch_size, folder):
             progress.update(task, completed=epoch + 1, description=text)
 
         autoencoder.fit(
-            rows.x_train,
+            _stream(rows, batch_size) if rows.more else rows.x_train,
             validation_data=rows.x_test,
             epochs=epochs,
-            batch_size=batch_size,
+            batch_size=None if rows.more else batch_size,
             verbose=0,
             callbacks=[LambdaCallback(on_epoch_end=show), guard, backup],
         )
     return backup.history
+
+
+def _stream(rows, batch_size):
+    """All images but those for testing, decoded as they are needed; `rows` holds a part."""
+    import numpy as np
+
+    from kerasae.datasets import ImageFolder
+
+    held = [rows.folder / rows.names[i] for i in np.flatnonzero(~rows.is_test)]
+    files = [*rows.more, *held]
+    console.print(f"streaming {len(files)} images; scaler and plots see {len(rows.x)} of them")
+    shape = rows.image_shape
+    return ImageFolder(rows.folder, shape, batch_size, shuffle=True, files=files)
 
 
 def _compare_with_pca(autoencoder, rows):
@@ -197,14 +228,20 @@ def _compare_with_pca(autoencoder, rows):
 
     codings = int(np.prod(autoencoder.encoder.output_shape[1:]))
     parts = {"train": rows.x_train, "test": rows.x_test}
-    scaled = {
-        name: ops.convert_to_numpy(scale(autoencoder.scaler, x)).reshape(len(x), -1)
-        for name, x in parts.items()
-    }
-    pca = PCA(min(codings, *scaled["train"].shape), random_state=0).fit(scaled["train"])
+
+    def few(x):
+        """Scaled rows of about 50 million values at most, for PCA."""
+        some = x[:: -(-x.size // 50_000_000)]
+        return ops.convert_to_numpy(scale(autoencoder.scaler, some)).reshape(len(some), -1)
+
+    scaled = {name: few(x) for name, x in parts.items()}
+    # With as many components as columns it is the identity.
+    compared, by_column = codings < scaled["train"].shape[1], None
+    if compared:
+        pca = PCA(min(codings, *scaled["train"].shape), random_state=0).fit(scaled["train"])
     metrics = {}
     table = Table("mean squared error (scaled)", *parts)
-    for who in (autoencoder.name, f"PCA, {codings} components"):
+    for who in (autoencoder.name, f"PCA, {codings} components")[: 1 + compared]:
         errors = []
         for name, x in parts.items():
             if who == autoencoder.name:

@@ -1,5 +1,6 @@
 """Data by name, or from the user's own files, as arrays; nothing is ever unpickled."""
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from kerasae.datasets import files
-from kerasae.validation import as_rows, required, unknown
+from kerasae.datasets.archives import check_memory
+from kerasae.datasets.files.images import decoded, image_files, shape_of
+from kerasae.validation import as_rows, refuse_channels_first, required, unknown
 
 
 class Data(NamedTuple):
@@ -20,14 +23,22 @@ class Data(NamedTuple):
         is_test: Boolean array, true for the rows kept for testing.
         y: One label a row, or None.
         columns: Names of the columns, or None.
-        image_shape: (height, width) of the image that a row holds, or None.
+        image_shape: (height, width) of the image that a row holds, (height, width, channels) where
+            it has colours or comes from a file of its own, or None.
+        names: Paths of the image files that the rows come from, within their folder, or None.
+        more: Paths of image files to train on that memory does not hold beside the rows; none
+            unless `load` was asked for them.
+        folder: The folder of image files, or None.
     """
 
     x: np.ndarray
     is_test: np.ndarray
     y: np.ndarray | None = None
     columns: list[str] | None = None
-    image_shape: tuple[int, int] | None = None
+    image_shape: tuple[int, ...] | None = None
+    names: list[str] | None = None
+    more: Sequence[Path] = ()
+    folder: Path | None = None
 
     @property
     def x_train(self) -> np.ndarray:
@@ -57,14 +68,17 @@ def load(
     label: str | None = None,
     columns: Sequence[str] | None = None,
     test_fraction: float = 0.2,
+    image_shape: Sequence[int | None] | None = None,
+    held: int | None = None,
 ) -> Data:
-    """Loads a data set by name or from a file.
+    """Loads a data set by name, from a file or from a folder of images.
 
     Args:
         name_or_path: "digits" (scikit-learn's 1,797 images of 8x8, embedded), "mnist" (70,000 of
             28x28), or a path ending in .npz, .npy, .csv, .parquet, .idx, -ubyte, all but the first
             two and .parquet also with .gz. A .csv may be in UTF-8, UTF-16 or Windows-1252, with
             commas, semicolons or tabs, and has a header; a .parquet may be a folder of such files.
+            Any other folder is read for the .png and .jpg files in it.
         key: Which array of an .npz holds the rows; by default x_train and x_test, or X, x, data, or
             the only one.
         label: Column of a .csv or .parquet that holds labels rather than a number to learn.
@@ -72,6 +86,10 @@ def load(
             read. By default all but the row index that pandas writes.
         test_fraction: Share of the rows kept for testing where the source has no such split of its
             own, in [0, 1); drawn by a fixed seed.
+        image_shape: (height, width) or (height, width, channels) that image files are brought to,
+            see `ImageFolder`; by default their own, which must be that of all.
+        held: Bytes of image files to hold at most; what is more is drawn by a fixed seed and named
+            in `more`. By default all are held.
 
     Returns:
         `Data`. Images are flattened to rows.
@@ -81,7 +99,8 @@ def load(
         TypeError: Cells that are not real numbers.
         FileNotFoundError: The file does not exist, or MNIST can neither be found nor downloaded.
         OSError: The file cannot be opened.
-        ModuleNotFoundError: The digits need scikit-learn, or the format pyarrow, which is missing.
+        ModuleNotFoundError: The digits need scikit-learn, the format pyarrow, or images Pillow,
+            which is missing.
 
     Warns:
         UserWarning: Columns are left out, or the encoding of a .csv is a guess.
@@ -102,6 +121,8 @@ def load(
     path = Path(name_or_path)
     if not path.suffix and not path.exists():
         raise ValueError(unknown("data set", name_or_path, list(NAMED)))
+    if path.is_dir() and path.suffix.lower() != ".parquet":
+        return _images(path, image_shape, test_fraction, held)
     return _data(files.read(path, key, label, columns), test_fraction, path)
 
 
@@ -131,6 +152,18 @@ def _mnist(test_fraction):
     return _data({"x": x, "y": y, "x_test": x_test, "y_test": y_test}, test_fraction, "mnist")
 
 
+def _images(folder, image_shape, test_fraction, held):
+    files = image_files(folder)
+    shape = shape_of(files, image_shape)
+    count = len(files) if held is None else max(2, held // math.prod(shape))
+    order = np.random.default_rng(0).permutation(len(files))
+    more, files = [[files[i] for i in np.sort(part)] for part in (order[count:], order[:count])]
+    check_memory(len(files) * math.prod(shape), folder)
+    names = [path.relative_to(folder).as_posix() for path in files]
+    data = _data({"x": decoded(files, shape), "names": names}, test_fraction, folder)
+    return data._replace(more=more, folder=folder)
+
+
 def _data(parts, test_fraction, where):
     columns = parts.get("columns")
     x, y = as_rows(parts["x"], columns=columns, where=where), parts.get("y")
@@ -147,8 +180,18 @@ def _data(parts, test_fraction, where):
         raise ValueError(
             f"y must hold one label a row. Received: {len(y)} labels for {len(x)} rows ({where})"
         )
-    image_shape = x.shape[1:3] if x.ndim == 3 or x.shape[3:] == (1,) else None
-    return Data(x.reshape(len(x), -1), is_test, y, columns, image_shape)
+    return Data(
+        x.reshape(len(x), -1), is_test, y, columns, _image_shape(x, parts), parts.get("names")
+    )
+
+
+def _image_shape(x, parts):
+    """The shape of the images that rows are, if they are."""
+    if x.ndim == 4:
+        refuse_channels_first("x", x.shape[1:])
+        # A single channel that was not asked for is as good as none.
+        return x.shape[1:3] if x.shape[3] == 1 and "names" not in parts else x.shape[1:]
+    return x.shape[1:] if x.ndim == 3 else None
 
 
 NAMED = {"digits": _digits, "mnist": _mnist}

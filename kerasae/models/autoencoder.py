@@ -22,6 +22,7 @@ from kerasae.layers.scaling import (
 )
 from kerasae.models.checks import Limits, fingerprint
 from kerasae.models.losses import Likelihood, needs_unit_interval
+from kerasae.models.maps import anomaly_map
 from kerasae.models.padding import fill_padding, real_steps, step_weights
 from kerasae.models.programs import gives_scaled, outputs_are_scaled, scaled_outputs
 from kerasae.models.row_model import RowModel
@@ -292,10 +293,12 @@ class Autoencoder(RowModel):
 
     @property
     def _uncalibrated_endpoints(self):
+        maps = {"anomaly_map": lambda x: {"anomaly_map": anomaly_map(self._errors(x))}}
         return {
             "encode": lambda x: {"codings": self._codings(x)},
             "reconstruct": lambda x: {"reconstruction": self(x)},
             "reconstruction_error": lambda x: {"reconstruction_error": row_mean(self._errors(x))},
+            **(maps if len(self.row_shape) == 3 else {}),
         }
 
     def _errors(self, x):

@@ -19,6 +19,8 @@ from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.zoo import ZOO
 from kerasae.validation import extremes, unknown
 
+# Filters of those families whose codings for images are maps of the same size.
+MAPS = {"winner-take-all": (16, 32), "denoising": (32, 32)}
 SCALERS = ("auto", "pixels", "range", "standard", "none")
 
 
@@ -36,22 +38,26 @@ def row_shape(
     family: str,
     columns: int,
     image_shape: Sequence[int] | None = None,
-    images: bool = False,
+    images: bool | None = None,
 ) -> tuple[int, ...]:
     """The shape that a model's rows have: an image's where it is convolutional.
 
     Args:
         family: Name of the family in `ZOO`.
         columns: Number of values in a row.
-        image_shape: (height, width) of the image that a row holds, or None.
-        images: Whether families other than "convolutional" take images too.
+        image_shape: Shape of the image that a row holds, (height, width) or (height, width,
+            channels), or None.
+        images: Whether families other than "convolutional" take images too; None where the shape
+            has channels.
 
     Returns:
-        `(columns,)`, or `(height, width, 1)`.
+        `(columns,)`, or `(height, width, channels)`.
 
     Raises:
         ValueError: The rows are no images.
     """
+    if images is None:
+        images = len(image_shape or ()) == 3
     if not (images or family == "convolutional"):
         return (columns,)
     if image_shape is None:
@@ -59,11 +65,14 @@ def row_shape(
             f"the rows must be images, an array of shape (rows, height, width), for model={family}."
             f" Received: rows of {columns} columns. Try model=stacked"
         )
-    return (*image_shape, 1)
+    return (*image_shape, 1)[:3]
 
 
 def default_units(family: str, input_shape: Sequence[int]) -> tuple[int, ...]:
-    """Hidden units for rows of a shape: a quarter of the values as codings.
+    """Hidden units for rows of a shape: a quarter of the values as codings, 512 of images at most.
+
+    Images are halved twice at least, until the shorter side is at most 8. Those of denoising and
+    winner-take-all keep their size, see the builders.
 
     Args:
         family: Name of the family in `ZOO`.
@@ -75,11 +84,11 @@ def default_units(family: str, input_shape: Sequence[int]) -> tuple[int, ...]:
     columns = math.prod(input_shape)
     if len(input_shape) == 1:
         return (columns, max(1, columns // 4))
-    if family == "winner-take-all":
-        return (16, 32)
-    halvings = [n for n in (1, 2) if all(size % 2**n == 0 for size in input_shape[:2])]
-    halvings = halvings or [1]  # the stack says which sizes its strides divide
-    return (*(16, 32)[: len(halvings)], max(1, columns // 4))
+    if family in MAPS:
+        return MAPS[family]
+    halvings = max(2, math.ceil(math.log2(min(input_shape[:2]) / 8)))
+    filters = [min(16 * 2**i, 64) for i in range(halvings)]
+    return (*filters, min(512, max(1, columns // 4)))
 
 
 def check_family(family: str) -> None:
@@ -194,7 +203,7 @@ def make_scaler(
             `Normalization`, "none" no scaler; "auto" is "pixels" for images without negative
             values, else "range".
         x: Rows to train on, shape (rows, *row_shape).
-        image_shape: (height, width) of the image that a row holds, or None.
+        image_shape: Shape of the image that a row holds, or None.
 
     Returns:
         The adapted layer, or None for "none".

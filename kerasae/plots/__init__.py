@@ -9,12 +9,14 @@ from kerasae.plots.codings import (
 from kerasae.plots.columns import column_errors, pixel_errors
 from kerasae.plots.errors import error_histogram, worst_rows
 from kerasae.plots.filters import filters
+from kerasae.plots.maps import anomaly_maps
 from kerasae.plots.rows import corrupted_triples, images, reconstructions
 from kerasae.plots.sweep import leaderboard
 from kerasae.plots.training import loss_curve
 
 __all__ = [
     "activation_histogram",
+    "anomaly_maps",
     "codings_beside_pca",
     "codings_beside_prior",
     "codings_map",

@@ -7,7 +7,7 @@ import numpy as np
 from kerasae.plots.arrays import finite, one_a_row, same_rows
 from kerasae.plots.colours import BLUE, DIVERGING, GREY, ORANGE, SKY
 from kerasae.plots.figure import Figure
-from kerasae.plots.images import check_image_shape, draw_image
+from kerasae.plots.images import ImageShape, check_image_shape, draw_image
 from kerasae.plots.text import LITERAL, literal
 
 # Largest error over median from which equal bins would hold most rows in one or two of them.
@@ -100,7 +100,7 @@ def worst_rows(
     reconstructed: Any,
     errors: Any,
     count: int = 5,
-    image_shape: tuple[int, int] | None = None,
+    image_shape: ImageShape | None = None,
     *,
     numbers: Any = None,
 ) -> Figure:
@@ -111,8 +111,8 @@ def worst_rows(
         reconstructed: Their reconstructions, same shape and units.
         errors: Reconstruction error of each row.
         count: How many rows to draw at most, the worst first.
-        image_shape: (height, width) of the image that a row holds; None draws a row as a curve over
-            its columns.
+        image_shape: (height, width) or (height, width, channels) of the image that a row holds;
+            None draws a row as a curve over its columns.
         numbers: Number of each row where these are a selection; by default they count from 0.
 
     Returns:
@@ -144,7 +144,9 @@ def worst_rows(
 
 def _worst_images(originals, reconstructed, titles, image_shape):
     count = len(originals)
-    difference = reconstructed - originals
+    # Of colours the mean, which has a sign.
+    channels = (*image_shape, 1)[2]
+    difference = (reconstructed - originals).reshape(count, -1, channels).mean(axis=2)
     limits = {"vmin": originals.min(), "vmax": originals.max()}
     limit = float(np.abs(difference).max()) or 1.0
     figure = Figure(figsize=(max(4.5, 1.6 * count + 1.3), 5), layout="constrained")
@@ -153,7 +155,7 @@ def _worst_images(originals, reconstructed, titles, image_shape):
         draw_image(grid[0, i], originals[i], image_shape, **limits)
         draw_image(grid[1, i], reconstructed[i], image_shape, **limits)
         image = draw_image(
-            grid[2, i], difference[i], image_shape, cmap=DIVERGING, vmin=-limit, vmax=limit
+            grid[2, i], difference[i], image_shape[:2], cmap=DIVERGING, vmin=-limit, vmax=limit
         )
         grid[0, i].set_title(title.replace(", ", "\n"), fontsize=10, **LITERAL)
     for line, name in zip(grid, ("original", "reconstruction", "difference"), strict=True):

@@ -8,16 +8,17 @@ import numpy as np
 from kerasae.plots.arrays import finite
 from kerasae.plots.colours import DIVERGING
 from kerasae.plots.figure import Figure
-from kerasae.plots.images import check_image_shape, draw_image
+from kerasae.plots.images import ImageShape, check_image_shape, draw_image
 
 
-def filters(weights: Any, image_shape: tuple[int, int], count: int = 25) -> Figure:
+def filters(weights: Any, image_shape: ImageShape, count: int = 25) -> Figure:
     """Draws what each coding adds to a reconstruction, the strongest first.
 
     Args:
         weights: Weights from codings to columns, shape (codings, columns), the kernel of a
             decoder's output for example; a hidden layer's kernel is transposed first.
-        image_shape: (height, width) of the image that a row holds.
+        image_shape: (height, width) or (height, width, channels) of the image that a row holds. Of
+            three channels, grey is a weight of 0, and the bar is left out.
         count: How many to draw at most, those of the largest norm.
 
     Returns:
@@ -53,5 +54,7 @@ def filters(weights: Any, image_shape: tuple[int, int], count: int = 25) -> Figu
         axes.set_title(str(coding), fontsize=8, pad=2)
     for axes in grid[len(strongest) :]:
         axes.remove()
-    figure.colorbar(image, ax=list(grid[: len(strongest)]), label="weight", fraction=0.05, pad=0.02)
+    if image_shape[2:] != (3,):
+        place: dict[str, Any] = {"ax": list(grid[: len(strongest)]), "fraction": 0.05, "pad": 0.02}
+        figure.colorbar(image, label="weight", **place)
     return figure

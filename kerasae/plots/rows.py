@@ -8,7 +8,7 @@ import numpy as np
 from kerasae.plots.arrays import one_a_row, same_rows
 from kerasae.plots.colours import BLUE, GREY, ORANGE
 from kerasae.plots.figure import Figure
-from kerasae.plots.images import check_image_shape, draw_image
+from kerasae.plots.images import ImageShape, check_image_shape, draw_image
 from kerasae.plots.text import LITERAL, literal
 
 STYLES = {
@@ -21,7 +21,7 @@ STYLES = {
 def reconstructions(
     originals: Any,
     reconstructed: Any,
-    image_shape: tuple[int, int] | None = None,
+    image_shape: ImageShape | None = None,
     titles: Sequence[str] | None = None,
 ) -> Figure:
     """Draws rows over their reconstructions.
@@ -29,8 +29,8 @@ def reconstructions(
     Args:
         originals: Rows, shape (rows, columns), any units; ten at most are legible.
         reconstructed: Their reconstructions, same shape and units.
-        image_shape: (height, width) of the image that a row holds; None draws a row as a curve over
-            its columns.
+        image_shape: (height, width) or (height, width, channels) of the image that a row holds;
+            None draws a row as a curve over its columns.
         titles: One text a row, drawn over it as it is, or None.
 
     Returns:
@@ -53,7 +53,7 @@ def corrupted_triples(
     originals: Any,
     corrupted: Any,
     reconstructed: Any,
-    image_shape: tuple[int, int] | None = None,
+    image_shape: ImageShape | None = None,
     titles: Sequence[str] | None = None,
 ) -> Figure:
     """Draws rows, the same with a corruption, and the reconstructions of the corrupted.
@@ -63,8 +63,8 @@ def corrupted_triples(
         corrupted: The same rows with noise. As images they are drawn on the scale of the originals,
             where a value outside looks like their darkest or lightest.
         reconstructed: Reconstructions of the corrupted rows, same shape and units.
-        image_shape: (height, width) of the image that a row holds; None draws a row as a curve over
-            its columns.
+        image_shape: (height, width) or (height, width, channels) of the image that a row holds;
+            None draws a row as a curve over its columns.
         titles: One text a row, drawn over it as it is, or None.
 
     Returns:
@@ -86,12 +86,12 @@ def corrupted_triples(
     return _draw(kinds, image_shape, titles)
 
 
-def images(rows: Any, image_shape: tuple[int, int], across: int = 10) -> Figure:
+def images(rows: Any, image_shape: ImageShape, across: int = 10) -> Figure:
     """Draws rows as images, line by line.
 
     Args:
         rows: Rows, shape (rows, columns) or (rows, height, width, 1), any units.
-        image_shape: (height, width) of the image that a row holds.
+        image_shape: (height, width) or (height, width, channels) of the image that a row holds.
         across: Images a line, at least 1.
 
     Returns:

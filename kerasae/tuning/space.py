@@ -159,7 +159,7 @@ def build(
     Raises:
         ValueError: The values do not go together.
     """
-    input_shape = row_shape(model, rows.x.shape[1], rows.image_shape)
+    input_shape = row_shape(model, rows.x.shape[1], rows.image_shape, images=False)
     layout = values.get("layout")
     units = parse_layout(layout) if layout else default_units(model, input_shape)
     plain = _arguments(ZOO[model]) - NOT_PLAIN

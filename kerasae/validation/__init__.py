@@ -5,7 +5,7 @@ optional. A place such as a file or an argument stands in brackets behind what w
 """
 
 from kerasae.validation.identifiers import identifier_columns, left_out, warn_of_identifiers
-from kerasae.validation.messages import check_count, parse_layout, required, unknown
+from kerasae.validation.messages import check_count, parse_layout, parse_size, required, unknown
 from kerasae.validation.rows import (
     FLOAT32_MAX,
     LARGEST,
@@ -40,6 +40,7 @@ __all__ = [
     "names_of",
     "overflow",
     "parse_layout",
+    "parse_size",
     "refuse_channels_first",
     "required",
     "unknown",

@@ -54,6 +54,31 @@ def parse_layout(text: str) -> tuple[int, ...]:
     return half
 
 
+def parse_size(text: str) -> tuple[int, int]:
+    """Reads the size of images as people write it.
+
+    Args:
+        text: "640x480", width by height, or "128" for squares.
+
+    Returns:
+        (height, width).
+
+    Raises:
+        ValueError: It is not whole numbers of at least 1.
+
+    Example:
+        >>> parse_size("640x480"), parse_size("128")
+        ((480, 640), (128, 128))
+    """
+    parts = str(text).lower().split("x")
+    if len(parts) > 2 or not all(part.isdecimal() and int(part) for part in parts):
+        raise ValueError(
+            "size must be WIDTHxHEIGHT, whole numbers of at least 1. "
+            f"Received: size={str(text)!r}. Try 128x128"
+        )
+    return int(parts[-1]), int(parts[0])
+
+
 def unknown(kind: str, name: Any, known: Collection[str]) -> str:
     """The message for a `name` that is none of those `known`, with the nearest one.
 

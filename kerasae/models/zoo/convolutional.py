@@ -38,7 +38,8 @@ def convolutional_autoencoder(
             `maps` the filters of every convolution, the codings' last.
         kernel_size: Height and width of the kernels, or their steps, at least 1; by default 3, and
             7 for series.
-        strides: By how much each convolution divides height and width, or the steps, at least 1.
+        strides: By how much each convolution divides height and width, or the steps, rounded up; at
+            least 1.
         maps: Whether the codings are feature maps, (batch, height, width, filters) or (batch,
             steps, filters).
         activation: Name of a Keras activation, or a callable, for the hidden layers.
@@ -50,8 +51,7 @@ def convolutional_autoencoder(
         An `Autoencoder` with Adam and mean squared error.
 
     Raises:
-        ValueError: The rows are neither images nor series, the strides do not divide height and
-            width, or what `stacked_autoencoder` refuses.
+        ValueError: The rows are neither images nor series, or what `stacked_autoencoder` refuses.
 
     Reference: Masci et al. (2011), Stacked convolutional auto-encoders for hierarchical feature
     extraction.

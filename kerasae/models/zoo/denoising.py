@@ -1,10 +1,12 @@
 """Denoising: corrupted rows in, clean rows out."""
 
+import functools
 from typing import Unpack
 
 from kerasae.layers.corruption import GaussianCorruption
 from kerasae.models.autoencoder import Autoencoder
-from kerasae.models.zoo.arguments import Activation, Shape, StackOptions, passes_on_to
+from kerasae.models.stacks import conv_stack
+from kerasae.models.zoo.arguments import Activation, Shape, StackOptions, as_tuple, passes_on_to
 from kerasae.models.zoo.stacked import stacked_autoencoder
 
 
@@ -13,7 +15,7 @@ def denoising_autoencoder(
     input_shape: Shape,
     hidden_units: Shape,
     *,
-    activation: Activation = "tanh",
+    activation: Activation | None = None,
     codings_activation: Activation | None = None,
     name: str = "denoising_autoencoder",
     **options: Unpack[StackOptions],
@@ -23,10 +25,17 @@ def denoising_autoencoder(
     Its inputs are corrupted in training only; the target is the clean row, and so is what it is
     validated on. The codings may be more than the columns.
 
+    Images get convolutions of 3x3 that keep height and width, so that detail has no bottleneck to
+    pass: what keeps them from the identity is the noise. Such a model's weights fit images of any
+    size; see the notebook of photographs.
+
     Args:
-        input_shape: Shape of one row: `(columns,)`, or the number of columns.
-        hidden_units: Widths of the encoder's layers, the codings' last.
-        activation: Name of a Keras activation, or a callable, for the hidden layers.
+        input_shape: Shape of one row: `(columns,)`, the number of columns, or `(height, width,
+            channels)`.
+        hidden_units: Widths of the encoder's layers, the codings' last; for images the filters of
+            the convolutions.
+        activation: Name of a Keras activation, or a callable, for the hidden layers; by default
+            tanh, or relu for images.
         codings_activation: The same for the codings; by default that of the hidden layers.
         name: Name of the model.
         **options: Other arguments of `stacked_autoencoder`. `corruption` is `GaussianCorruption`,
@@ -47,12 +56,15 @@ def denoising_autoencoder(
         >>> model.encoder.layers[0].name, model.encoder.layers[0].stddev
         ('corruption', 0.2)
     """
+    images = len(as_tuple("input_shape", input_shape)) == 3
+    if images and options.get("stack") is None:
+        options["stack"] = functools.partial(conv_stack, strides=1, maps=True)
     if options.get("corruption") is None:
         options["corruption"] = GaussianCorruption(0.2, name="corruption")
     return stacked_autoencoder(
         input_shape,
         hidden_units,
-        activation=activation,
+        activation=activation or ("relu" if images else "tanh"),
         codings_activation=codings_activation,
         name=name,
         **options,

@@ -76,8 +76,7 @@ def stacked_autoencoder(
 
     Raises:
         ValueError: Widths that are not whole numbers of at least 1, an unknown activation, a
-            sparsity whose range is not the activation's, or images whose height or width the
-            strides do not divide.
+            sparsity whose range is not the activation's, or images with their channels first.
 
     Warns:
         UserWarning: The codings are at least as many as the columns, and nothing keeps the model

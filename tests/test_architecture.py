@@ -55,6 +55,8 @@ PLACES = {
     "onnx": {"export.onnx"},
     "typer": {"cli"},
     "rich": {"chapter", "cli", "tuning"},
+    "PIL": {"datasets.files.images"},
+    "scipy": {"anomaly.maps"},
     "pyarrow": {"cli", "datasets.files", "tables"},
     "pandas": {"tables.frames"},
     "polars": {"tables.frames"},

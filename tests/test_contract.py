@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kerasae import ZOO, RangeScaling, SaltPepperDropout, SpatialWinnerTakeAll, deep_features
+from kerasae import ZOO, RangeScaling, SaltPepperDropout, deep_features
 from kerasae.models import recurrent_stack
 
 NOISE = {"corruption": lambda: SaltPepperDropout(0.1, salt=0, seed=1)}
@@ -17,6 +17,8 @@ CASES = {name: (name, (64,), (24, 10), {}) for name in ZOO if name != "convoluti
 CASES["sparse-noisy"] = ("sparse", (64,), (24, 10), NOISE)
 CASES["stacked-tied"] = ("stacked", (64,), (24, 10), {"tied": lambda: True})
 CASES["convolutional"] = ("convolutional", (8, 8, 1), (4, 8, 10), {})
+# Two pixels become one and stay one: the decoder crops.
+CASES["convolutional-odd"] = ("convolutional", (2, 16, 2), (4, 8, 10), {})
 IMAGES = {
     f"{name}-images": (name, (8, 8, 1), (4, 8, 10), {})
     for name in ZOO
@@ -118,13 +120,13 @@ def outputs_of(model, x):
 
 def test_shapes_and_agreement_of_the_methods(trained, outputs, x):
     rows = (200, *trained.row_shape)
-    maps = isinstance(trained.decoder.layers[0], SpatialWinnerTakeAll)
-    maps = maps and len(trained.encoder.output_shape) > 2
-    # A residual denoiser's decoder needs the row and the level of its noise, too.
+    maps = len(trained.encoder.output_shape) > 2
+    # A residual denoiser's decoder needs the row, too: and its level, or the image.
     codings = 10 + (65 if trained.name == "residual_denoiser" else 0)
+    codings += maps * (trained.row_shape[-1] if trained.name == "denoising_autoencoder" else 0)
     assert {name: value.shape for name, value in outputs.items()} == {
         "predict": rows,
-        "encode": (200, *trained.row_shape[:-1], 10) if maps else (200, codings),
+        "encode": (200, *trained.row_shape[:-1], codings) if maps else (200, codings),
         "reconstruct": rows,
         "reconstruction_error": (200,),
         "feature_errors": rows,

@@ -1,7 +1,20 @@
-"""Data by name or from files, as arrays."""
+"""Data by name or from files, as arrays; folders of images as streams."""
+
+from typing import TYPE_CHECKING, Any
 
 from kerasae.datasets.data import NAMED, Data, load
-from kerasae.datasets.image_folder import ImageFolder
 from kerasae.datasets.made_series import MadeSeries, make_series
 
+if TYPE_CHECKING:
+    from kerasae.datasets.image_folder import ImageFolder
+
 __all__ = ["NAMED", "Data", "ImageFolder", "MadeSeries", "load", "make_series"]
+
+
+def __getattr__(name: str) -> Any:
+    """The one class that needs Keras, imported where it is used."""
+    if name != "ImageFolder":
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    from kerasae.datasets.image_folder import ImageFolder  # noqa: PLC0415
+
+    return ImageFolder

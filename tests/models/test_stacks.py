@@ -66,21 +66,65 @@ def test_every_size_that_the_strides_divide_comes_back(strides, kernel_size, map
     assert decoder(encoder(images(2, *shape))).shape == (2, *shape)
 
 
-def test_sizes_that_the_strides_do_not_divide_are_refused_with_one_that_fits():
-    for strides, depth in ((2, 1), (2, 2), (3, 1)):
-        by = strides**depth
-        for height in (1, 2, 3, 5, 10, 11):
-            units = (*[3] * depth, 5)
-            if height % by == 0:
-                conv_stack((height, by, 1), units, strides=strides)
-                continue
-            with pytest.raises(ValueError, match=r"padding or cropping to \(\d+, \d+\)") as caught:
-                conv_stack((height, by, 1), units, strides=strides)
-            words = str(caught.value).split("cropping to (")[1].split(")")[0]
-            fitting = tuple(map(int, words.split(", ")))
-            assert fitting[1] == by
-            assert abs(fitting[0] - height) < by
-            assert not any(size % by for size in fitting)
+@pytest.mark.parametrize("maps", [False, True])
+@pytest.mark.parametrize("shape", [(45, 37, 3), (1, 7, 1), (5, 9, 2)])
+def test_sizes_that_the_strides_do_not_divide_come_back(shape, maps):
+    for strides in (2, 3):
+        encoder, decoder = conv_stack(shape, (3, 4, 5), strides=strides, maps=maps)
+        small = [math.ceil(math.ceil(side / strides) / strides) for side in shape[:2]]
+        if maps:
+            small = [math.ceil(side / strides) for side in small]
+        maps_of = encoder.layers[2 if maps else 1]
+        assert maps_of.output.shape[1:3] == tuple(small)
+        assert decoder(encoder(images(2, *shape))).shape == (2, *shape)
+
+
+@pytest.mark.parametrize("strides", [1, 2, 3])
+@pytest.mark.parametrize("kernel_size", [1, 2, 3, 5])
+def test_a_cropped_transposed_convolution_is_the_transpose(kernel_size, strides):
+    """<conv(x), y> = <x, back(y)> with the same kernel, whatever the size."""
+    for shape in ((4, 7, 2), (5, 6, 2)):
+        x = images(1, *shape) - 0.5
+        options = {"kernel_size": kernel_size, "strides": strides, "maps": True}
+        encoder, decoder = conv_stack(shape, (3,), activation="linear", **options)
+        y = images(1, *encoder.output_shape[1:]) - 0.5
+        decoder.get_layer("output").kernel.assign(encoder.get_layer("codings").kernel)
+        there, back = (keras.ops.convert_to_numpy(part) for part in (encoder(x), decoder(y)))
+        np.testing.assert_allclose((there * y).sum(), (x * back).sum(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_single_convolution_leads_back():
+    stack = {"maps": True, "single_kernel_size": 11}
+    encoder, decoder = conv_stack((9, 7, 3), (4, 5), kernel_size=5, strides=1, **stack)
+    assert encoder.output_shape[1:] == (9, 7, 5)
+    (output,) = decoder.layers
+    assert output.kernel.shape == (11, 11, 3, 5)
+    # Two strides of 2 are spanned by one of 4.
+    encoder, decoder = conv_stack((9, 7, 3), (4, 5), **stack)
+    assert encoder.output_shape[1:] == (3, 2, 5)
+    assert decoder(encoder(images(2, 9, 7, 3))).shape == (2, 9, 7, 3)
+    with pytest.raises(ValueError, match="maps must be True .* Received: single_kernel_size=3"):
+        conv_stack((9, 7, 3), (4, 5), single_kernel_size=3)
+
+
+def test_channels_that_come_first_are_refused_with_what_to_do():
+    for shape in ((3, 32, 40), (1, 28, 28)):
+        with pytest.raises(ValueError, match="channels last.*Received.*moveaxis"):
+            conv_stack(shape, (3, 5))
+    model = convolutional_autoencoder((32, 40, 3), (3, 5))
+    with pytest.raises(ValueError, match=r"x must have the channels last, \(32, 40, 3\).*moveaxis"):
+        model.encode(images(2, 3, 32, 40))
+
+
+def test_denoising_images_keep_their_size_and_any_other():
+    small, large = (ZOO["denoising"](shape, (4, 5)) for shape in ((9, 9, 3), (20, 31, 3)))
+    assert small.encoder.output_shape[1:] == (9, 9, 5)
+    assert {layer.activation.__name__ for layer in small.encoder.layers[1:]} == {"relu"}
+    large.set_weights(small.get_weights())
+    x = images(1, 20, 31, 3)
+    # Four convolutions of 3x3 see four pixels to each side: all of the part from its middle.
+    part = small.reconstruct(x[:, 6:15, 11:20])
+    np.testing.assert_allclose(part[:, 4, 4], large.reconstruct(x)[:, 10, 15], atol=1e-5)
 
 
 @pytest.mark.parametrize(

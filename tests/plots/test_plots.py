@@ -78,7 +78,7 @@ def test_rows_must_go_together():
             plots.corrupted_triples(pair[0], *pair)
         with pytest.raises(ValueError, match="Received"):
             plots.worst_rows(*pair, np.ones(4))
-    with pytest.raises(ValueError, match=r"height, width\) of 15 columns. Received.*\(4, 4\)"):
+    with pytest.raises(ValueError, match=r"of 15 columns. Received.*\(4, 4\)"):
         plots.reconstructions(ROWS, ROWS, (4, 4))
     with pytest.raises(ValueError, match="titles must have one entry a row, 4"):
         plots.reconstructions(ROWS, ROWS, (3, 5), titles="abc")

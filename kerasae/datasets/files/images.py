@@ -141,10 +141,11 @@ def _open(path):
 
 def _header(path):
     """(height, width) as the image is shown, and whether it is grey."""
-    from PIL import ExifTags  # noqa: PLC0415
+    from PIL import ExifTags, Image  # noqa: PLC0415
 
     with _open(path) as image:
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        # That of PNG files would decode all of them.
+        turned = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1) >= 5
         size = (image.width, image.height) if turned else (image.height, image.width)
         return size, image.mode in GREY
 

@@ -219,7 +219,7 @@ def test_compiled_and_plain_training_agree(some, x):
     noisy = any(hasattr(layer, "seed_generator") for layer in some()._flatten_layers())
     models = [some(jit_compile=jit, optimizer=keras.optimizers.SGD(0.1)) for jit in (True, False)]
     losses = [m.fit(x, epochs=2, shuffle=False, verbose=0).history["loss"] for m in models]
-    np.testing.assert_allclose(losses[0], losses[1], rtol=0.02 if noisy else 1e-4)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0.04 if noisy else 1e-4)
     if not noisy:
         np.testing.assert_allclose(*(m.encode(x) for m in models), atol=1e-4)
 
@@ -271,6 +271,8 @@ def test_the_c_library_gives_what_the_methods_give(trained, outputs, digits, tmp
         "reconstruct/reconstruction": (rows, outputs["predict"]),
         "reconstruction_error/reconstruction_error": (rows, outputs["reconstruction_error"]),
     }
+    if len(trained.row_shape) == 3:
+        expected["anomaly_map/anomaly_map"] = (rows, anomaly.anomaly_maps(trained, rows))
     for name, value in anomaly.score(trained, x)._asdict().items():
         expected[f"anomaly_score/{name}"] = (rows, value)
     if trained.prior is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from keras import ops
 
-from kerasae.models.maps import default_stddev, smoothed_maps, smoothing
+from kerasae.layers.maps import default_stddev, smoothed_maps, smoothing
 from kerasae.validation import required
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.contractive import ContractiveAutoencoder
+from kerasae.models.denoising_stack import denoising_stack
 from kerasae.models.losses import BernoulliLikelihood, GaussianLikelihood
 from kerasae.models.series_stacks import conv1d_stack, recurrent_stack
 from kerasae.models.stacks import conv_stack, dense_stack
@@ -33,6 +34,7 @@ __all__ = [
     "conv_stack",
     "convolutional_autoencoder",
     "denoising_autoencoder",
+    "denoising_stack",
     "dense_stack",
     "k_sparse_autoencoder",
     "recurrent_stack",

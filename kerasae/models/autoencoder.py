@@ -10,6 +10,7 @@ from keras import ops
 from kerasae.anomaly.calibration import AnomalyCalibration, row_mean
 from kerasae.layers.base import autoencoder_layers, walk
 from kerasae.layers.corruption import noise_level
+from kerasae.layers.maps import anomaly_map
 from kerasae.layers.priors import Prior
 from kerasae.layers.scaling import (
     check_scaler,
@@ -22,7 +23,6 @@ from kerasae.layers.scaling import (
 )
 from kerasae.models.checks import Limits, fingerprint
 from kerasae.models.losses import Likelihood, needs_unit_interval
-from kerasae.models.maps import anomaly_map
 from kerasae.models.padding import fill_padding, real_steps, step_weights
 from kerasae.models.programs import gives_scaled, outputs_are_scaled, scaled_outputs
 from kerasae.models.row_model import RowModel

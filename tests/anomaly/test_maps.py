@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from kerasae import convolutional_autoencoder, plots, stacked_autoencoder
 from kerasae.anomaly import anomaly_maps, calibrate, error_maps, score, worst_region
-from kerasae.models.maps import smoothing
+from kerasae.layers.maps import smoothing
 
 X = np.random.default_rng(0).random((6, 13, 11, 3), "float32")
 

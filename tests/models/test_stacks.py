@@ -14,7 +14,7 @@ from kerasae import (
     stacked_autoencoder,
     variational_autoencoder,
 )
-from kerasae.models import conv_stack, dense_stack
+from kerasae.models import conv_stack, denoising_stack, dense_stack
 
 
 def names(model):
@@ -118,11 +118,11 @@ def test_channels_that_come_first_are_refused_with_what_to_do():
 
 def test_denoising_images_keep_their_size_and_any_other():
     small, large = (ZOO["denoising"](shape, (4, 5)) for shape in ((9, 9, 3), (20, 31, 3)))
-    assert small.encoder.output_shape[1:] == (9, 9, 5)
-    assert {layer.activation.__name__ for layer in small.encoder.layers[1:]} == {"relu"}
+    assert small.encoder.output_shape[1:] == (9, 9, 8)  # the maps and the image
+    assert small.encoder.get_layer("hidden_1").activation is keras.activations.relu
     large.set_weights(small.get_weights())
     x = images(1, 20, 31, 3)
-    # Four convolutions of 3x3 see four pixels to each side: all of the part from its middle.
+    # Three convolutions of 3x3 see three pixels to each side: less than the part from its middle.
     part = small.reconstruct(x[:, 6:15, 11:20])
     np.testing.assert_allclose(part[:, 4, 4], large.reconstruct(x)[:, 10, 15], atol=1e-5)
 
@@ -143,6 +143,27 @@ def test_what_is_no_image_or_no_convolution_is_refused(arguments, words):
 def test_maps_have_no_place_for_a_codings_layer():
     with pytest.raises(ValueError, match="maps.*Received: codings=codings"):
         variational_autoencoder((8, 8, 1), (3, 4), stack=functools.partial(conv_stack, maps=True))
+
+
+def test_an_untrained_denoiser_passes_images_on_but_for_its_maps():
+    x = images(2, 9, 7, 3)
+    encoder, decoder = denoising_stack((9, 7, 3), (4, 5))
+    model = ZOO["denoising"]((9, 7, 3), (4, 5))
+    for output in (
+        decoder.get_layer("output"),
+        type(model).from_config(model.get_config()).decoder.get_layer("output"),
+    ):
+        kernel = keras.ops.convert_to_numpy(output.kernel)
+        assert np.abs(kernel[:, :, :5]).max() > 0
+        np.testing.assert_array_equal(kernel[1, 1, 5:], np.eye(3))
+        kernel[:, :, :5] = 0
+        output.kernel.assign(kernel)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(decoder(encoder(x))), x, atol=1e-6)
+    for wrong, words in (((9, 7), "height, width, channels"), ((3, 9, 7), "channels last")):
+        with pytest.raises(ValueError, match=f"{words}.*Received"):
+            denoising_stack(wrong, (4, 5))
+    with pytest.raises(ValueError, match="codings must be None.*Received: codings=codings"):
+        denoising_stack((9, 7, 3), (4,), codings=GaussianCodings(2, name="codings"))
 
 
 @pytest.mark.parametrize("maps", [False, True])

@@ -1,11 +1,10 @@
 """Denoising: corrupted rows in, clean rows out."""
 
-import functools
 from typing import Unpack
 
 from kerasae.layers.corruption import GaussianCorruption
 from kerasae.models.autoencoder import Autoencoder
-from kerasae.models.stacks import conv_stack
+from kerasae.models.denoising_stack import denoising_stack
 from kerasae.models.zoo.arguments import Activation, Shape, StackOptions, as_tuple, passes_on_to
 from kerasae.models.zoo.stacked import stacked_autoencoder
 
@@ -25,9 +24,9 @@ def denoising_autoencoder(
     Its inputs are corrupted in training only; the target is the clean row, and so is what it is
     validated on. The codings may be more than the columns.
 
-    Images get convolutions of 3x3 that keep height and width, so that detail has no bottleneck to
-    pass: what keeps them from the identity is the noise. Such a model's weights fit images of any
-    size; see the notebook of photographs.
+    Images get a `denoising_stack`: convolutions that keep height and width and correct the image
+    they get, so that its detail has no bottleneck to pass. What keeps them from the identity is the
+    noise. Such a model's weights fit images of any size; see the notebook of photographs.
 
     Args:
         input_shape: Shape of one row: `(columns,)`, the number of columns, or `(height, width,
@@ -58,7 +57,7 @@ def denoising_autoencoder(
     """
     images = len(as_tuple("input_shape", input_shape)) == 3
     if images and options.get("stack") is None:
-        options["stack"] = functools.partial(conv_stack, strides=1, maps=True)
+        options["stack"] = denoising_stack
     if options.get("corruption") is None:
         options["corruption"] = GaussianCorruption(0.2, name="corruption")
     return stacked_autoencoder(

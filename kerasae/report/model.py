@@ -85,6 +85,7 @@ def _pictures(model, found, training):
     if found.image_shape is None:
         shown = np.arange(min(pictures.CURVES, len(found.rows)))
         drawn["reconstructions"] = pictures.curves_picture(model, found, shown)
+    drawn["denoised"] = pictures.denoised_picture(model, found)
     drawn["loss"] = pictures.loss_picture(training.history)
     drawn["columns"] = pictures.columns_picture(found)
     drawn["scores"] = pictures.calibration_picture(model, found)
@@ -96,6 +97,7 @@ def _html(name, model, content, found, *, training, shown):
     parts = [
         page.Part("Codings", shown["codings"], "codings"),
         page.Part("Reconstructions", _reconstructions(found, shown), "reconstructions"),
+        *([page.Part("Noise", shown["denoised"], "denoised")] if "denoised" in shown else []),
         *([page.Part("Samples", _samples(model, found), "samples")] if model.prior else []),
         page.Part("Error", _error(content, shown), "error"),
         page.Part("Calibration", _calibration(model, found, shown), "calibration"),

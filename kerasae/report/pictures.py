@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kerasae import plots
+from kerasae.callbacks.reconstruction_gallery import corrupted_rows
 from kerasae.models import Autoencoder
 from kerasae.plots.codings import MOST_CLASSES
 from kerasae.plots.figure import Figure
@@ -14,6 +15,7 @@ from kerasae.report.findings import Findings, scaled, target_activation
 
 SHOWN = 10  # reconstructions of images
 CURVES = 4  # of other rows
+NOISY = 8  # images with noise
 
 
 class Picture(NamedTuple):
@@ -124,6 +126,31 @@ def curves_picture(model: Autoencoder, found: Findings, which: np.ndarray) -> Pi
     titles = [f"row {number}" for number in found.numbers[which]]
     caption = "Rows and their reconstructions, on the scaled values."
     return Picture(plots.reconstructions(originals, made, titles=titles), caption)
+
+
+def denoised_picture(model: Autoencoder, found: Findings) -> Picture | None:
+    """Images, the same with the noise of training, and what is made of these.
+
+    None where the model has no corruption, or the rows are no images.
+    """
+    clean = found.rows[:NOISY]
+    noisy = None if found.image_shape is None else corrupted_rows(model, clean)
+    if noisy is None:
+        return None
+    restored = model.reconstruct(noisy)
+    peak = max(float(np.ptp(found.rows)), 1e-30)
+
+    def decibels(rows):
+        errors = np.square(rows - clean).reshape(len(clean), -1).mean(axis=1)
+        return 10 * np.log10(peak**2 / np.maximum(errors, 1e-30))
+
+    pairs = zip(decibels(noisy), decibels(restored), strict=True)
+    titles = [f"{before:.1f} to\n{after:.1f} dB" for before, after in pairs]
+    figure = plots.corrupted_triples(clean, noisy, restored, found.image_shape, titles)
+    caption = (
+        "Images with the noise of training, and what the model makes of them. Above, the peak "
+    )
+    return Picture(figure, caption + "signal-to-noise ratio of both.")
 
 
 def sample_cards(found: Findings, drawn: np.ndarray) -> list[tuple[str, Any]]:

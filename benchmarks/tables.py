@@ -152,9 +152,6 @@ def runs():
 
 
 TABLES = {
-    "denoising": partial(
-        plain, "denoising", {"stddev": "", "by": "", "PSNR": ".2f", "SSIM": ".3f"}
-    ),
     "training": training,
     "h2o": partial(
         plain,

@@ -82,6 +82,7 @@ def _run(server):
     with server:
         for name, numbers in server.store.available().items():
             console.print(f"{name} {', '.join(map(str, numbers))}", soft_wrap=True)
+        console.print(f"page {server.url}/", soft_wrap=True, highlight=False)
         console.print(f"REST {server.url}/v1/models", soft_wrap=True, highlight=False)
         console.print(f"gRPC {server.grpc_address}", soft_wrap=True, highlight=False)
         stopped.wait()

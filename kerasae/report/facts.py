@@ -56,6 +56,8 @@ def facts(model: Autoencoder, found: Findings, training: Training) -> dict[str, 
         "codings": _ranges(found.codings, 1),
         "training": {**training._asdict(), "history": _thinned(training.history)},
     }
+    if model.schema is not None:
+        content["origins"] = [float(column.origin) for column in model.schema]
     flat = found.rows.reshape(len(found.rows), -1)
     if flat.shape[1] <= MOST_COLUMNS:
         content["columns"] = _ranges(flat, 0)

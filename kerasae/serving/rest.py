@@ -1,4 +1,4 @@
-"""TF Serving's REST: predict, status and metadata of a model."""
+"""TF Serving's REST: predict, status and metadata of a model; and the page at `/`."""
 
 import asyncio
 import json
@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from kerasae.serving import protos
+from kerasae.serving.page import Page
 from kerasae.serving.requests import (
     RefusedError,
     invalid,
@@ -61,6 +62,7 @@ class Rest:
         self.store = store
         self.max_body = max_body
         self.deadline = deadline
+        self.page = Page(store, max_body)
 
     async def __call__(
         self,
@@ -95,6 +97,9 @@ class Rest:
         predict, status = PREDICT.fullmatch(path), STATUS.fullmatch(path)
         models = MODELS.fullmatch(path)
         if not predict and not status and not models:
+            page = await run_in_threadpool(self.page.respond, path) if method == "GET" else None
+            if page is not None:
+                return page
             return _error(404, f"Malformed request: {method} {path}")
         served = "POST" if predict else "GET"
         if method != served:

@@ -1,0 +1,281 @@
+// The page: models, rows, scores, one row, codings, samples.
+
+import { Model, models, short } from "./api.js";
+import { readRows } from "./csv.js";
+import { element, histogram, image, scaleOf } from "./draw.js";
+import { buildForm, buildSliders, comparison, explanation, explanationTable, facts, rowView } from "./views.js";
+
+const MOST_SHOWN = 200, SAMPLES = 12;
+const at = (id) => document.getElementById(id);
+const state = { model: null, rows: [], scores: [], pValues: null, threshold: 0, scale: null, chosen: null, turn: 0 };
+
+function say(text, wrong = false) {
+  at("status").textContent = text;
+  at("status").className = wrong ? "error" : "";
+}
+
+const fail = (error) => say(error.message, true);
+
+function guarded(work) {
+  return async (...given) => {
+    try { await work(...given); } catch (error) { fail(error); }
+  };
+}
+
+// Models -----------------------------------------------------------------------------------------
+
+async function start() {
+  const served = await models();
+  if (!served.length) { say("No model is served yet. Try kerasae train, then load this page again."); return; }
+  at("model").replaceChildren(...served.map(({ name, version }) =>
+    element("option", { value: JSON.stringify([name, version]), textContent: `${name}, version ${version}` })));
+  at("model").onchange = guarded(choose);
+  await choose();
+}
+
+async function choose() {
+  const [name, version] = JSON.parse(at("model").value);
+  say(`Loading ${name}.`);
+  for (const id of ["scores", "row", "codings", "samples"]) at(id).hidden = true;
+  const model = await Model.load(name, version);
+  Object.assign(state, { model, rows: [], scores: [], pValues: null, chosen: null });
+  at("report").hidden = !model.hasReport;
+  at("report").href = `/page/models/${encodeURIComponent(name)}/versions/${version}/report`;
+  document.title = `${name}, kerasae`;
+  document.querySelector("main").hidden = false;
+  at("rows").hidden = !model.isServed;
+  about(model);
+  at("notes").textContent = "";
+  at("form").replaceChildren();
+  if (!model.isServed) { say(`${name} is not an autoencoder of kerasae; its API works as usual.`); return; }
+  const columns = model.names && model.names.length === model.width
+    ? "Columns are matched by their names." : `A row has ${model.width} values, in the order of the training.`;
+  at("wanted").textContent = columns;
+  buildForm(at("form"), model, guarded((row) => score([row], "the form")), fail);
+  buildExamples(model);
+  showCodings();
+  at("samples").hidden = !model.has("generate");
+  at("drawn").replaceChildren();
+  say(`${name}, version ${version}, is ready.`);
+}
+
+function about(model) {
+  const { manifest } = model;
+  const metrics = manifest.metrics || {};
+  facts(at("about"), [
+    ["version", model.version],
+    ["made", manifest.created && manifest.created.slice(0, 10)],
+    ["values a row", model.isServed ? model.width.toLocaleString("en") : null],
+    ["codings", manifest.codings],
+    ["test error", metrics.test_mse === undefined ? null : short(metrics.test_mse)],
+    ["PCA's", metrics.pca_test_mse === undefined ? null : short(metrics.pca_test_mse)],
+    ["threshold", typeof manifest.threshold === "number" ? short(manifest.threshold) : null],
+    ["signatures", Object.keys(model.signatures).length],
+  ]);
+}
+
+function buildExamples(model) {
+  const examples = model.facts.examples || [];
+  at("examples").hidden = !examples.length;
+  const place = at("examples").querySelector(".buttons");
+  const flat = examples.map((one) => model.cells(one.flat(Infinity)));
+  place.replaceChildren(...flat.map((row, i) => {
+    const button = element("button", { type: "button", onclick: guarded(() => score([row], `row ${i + 1} of the test data`)) });
+    if (model.imageShape) button.append(image(row, model.imageShape, [Math.min(...row), Math.max(...row)], `row ${i + 1}`));
+    else button.append(`row ${i + 1}`);
+    return button;
+  }), element("button", { type: "button", textContent: "all of them", onclick: guarded(() => score(flat, "the test data")) }));
+}
+
+// Rows -------------------------------------------------------------------------------------------
+
+async function take(file) {
+  const { model } = state;
+  if (file.size > model.maxBody) {
+    throw new Error(`a file must have at most ${short(model.maxBody / 2 ** 20)} MiB. Received: ${short(file.size / 2 ** 20)} MiB`);
+  }
+  say(`Reading ${file.name}.`);
+  const bytes = await file.arrayBuffer();
+  let text, notes = [];
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    text = new TextDecoder("windows-1252").decode(bytes);
+    notes = ["The file is not UTF-8, and is read as Windows-1252."];
+  }
+  const named = Boolean(model.names && model.names.length === model.width);
+  const read = readRows(text, model.columns, named);
+  await score(read.rows, file.name, [...notes, ...read.notes]);
+}
+
+async function score(rows, source, notes = []) {
+  const { model } = state;
+  const turn = ++state.turn;
+  at("notes").textContent = notes.join(" ");
+  at("progress").hidden = rows.length < 200;
+  const calibrated = model.has("anomaly_score");
+  const signature = calibrated ? "anomaly_score" : "reconstruction_error";
+  say(`Scoring ${rows.length.toLocaleString("en")} rows of ${source}.`);
+  let got;
+  try {
+    got = await model.predict(signature, rows, (share) => { at("progress").value = share; });
+  } finally { at("progress").hidden = true; }
+  if (turn !== state.turn) return;
+  // JSON has no infinity: the score of a row that cannot be scored comes as a text.
+  state.scores = (got.anomaly_score || got.reconstruction_error).map(Number);
+  state.pValues = got.p_value || null;
+  state.rows = rows;
+  state.threshold = ownThreshold();
+  state.scale = scaleOf(state.scores, state.threshold);
+  at("own").hidden = typeof model.manifest.threshold !== "number";
+  at("scores").hidden = false;
+  showTable();
+  setThreshold(state.threshold);
+  await show(order()[0]);
+  say(`${rows.length.toLocaleString("en")} rows of ${source} are scored.`);
+}
+
+function ownThreshold() {
+  const { threshold } = state.model.manifest;
+  if (typeof threshold === "number") return threshold;
+  const sorted = [...state.scores].sort((a, b) => a - b);
+  return sorted[Math.floor(0.99 * (sorted.length - 1))];
+}
+
+const order = () => state.scores.map((_, i) => i).sort((a, b) => state.scores[b] - state.scores[a]);
+
+function showTable() {
+  const heads = ["row", "score", ...(state.pValues ? ["p-value"] : []), "flag", ""];
+  at("head").replaceChildren(...heads.map((text) => element("th", { textContent: text, scope: "col" })));
+  const shown = order().slice(0, MOST_SHOWN);
+  at("shown").textContent = shown.length < state.scores.length
+    ? `The ${shown.length} highest of ${state.scores.length.toLocaleString("en")} scores` : "All rows, the highest score first";
+  at("body").replaceChildren(...shown.map((i) => {
+    const button = element("button", { type: "button", textContent: "show", onclick: guarded(() => show(i, true)) });
+    button.setAttribute("aria-label", `show row ${i}`);
+    const cells = [String(i), short(state.scores[i]), ...(state.pValues ? [short(state.pValues[i])] : [])];
+    const line = element("tr", {}, ...cells.map((text) => element("td", { textContent: text, className: "number" })),
+      element("td", { className: "flag" }), element("td", {}, button));
+    line.dataset.row = i;
+    return line;
+  }));
+}
+
+function setThreshold(value) {
+  state.threshold = value;
+  const above = state.scores.filter((one) => one > value).length;
+  const share = ((100 * above) / state.scores.length).toPrecision(3);
+  at("flagged").textContent = `${above.toLocaleString("en")} of ${state.scores.length.toLocaleString("en")} rows (${Number(share)}%) are above ${short(value)}.`;
+  at("threshold").value = short(value);
+  at("slider").value = Math.round(1000 * state.scale.toShare(value));
+  at("slider").setAttribute("aria-valuetext", `${short(value)}, ${above} rows above`);
+  at("histogram").replaceChildren(histogram(state.scores, value, state.scale));
+  for (const line of at("body").children) {
+    const flagged = state.scores[line.dataset.row] > value;
+    line.classList.toggle("flagged", flagged);
+    line.querySelector(".flag").textContent = flagged ? "anomaly" : "";
+  }
+}
+
+// One row ----------------------------------------------------------------------------------------
+
+async function show(i, move = false) {
+  const { model } = state;
+  const row = state.rows[i];
+  const outputs = await model.predict("reconstruct", [row]);
+  const made = model.table ? model.table.map((one) => outputs[one.input][0])
+    : [outputs.reconstruction[0]].flat(Infinity);
+  const found = await explanation(model, row, made);
+  state.chosen = i;
+  at("row").hidden = false;
+  at("h-row").textContent = `Row ${i}`;
+  const p = state.pValues ? `, p-value ${short(state.pValues[i])}` : "";
+  at("why").textContent = `Score ${short(state.scores[i])}${p}.`;
+  explanationTable(at("explained"), found);
+  at("reconstruction").replaceChildren(comparison(model, row, made));
+  at("of-row").hidden = false;
+  if (move) at("h-row").focus();
+}
+
+// Codings and samples ----------------------------------------------------------------------------
+
+function showCodings(values) {
+  const { model } = state;
+  const ranges = codingRanges(model, values);
+  at("codings").hidden = !model.has("decode") || !ranges;
+  at("of-row").hidden = state.chosen === null;
+  if (at("codings").hidden) return;
+  const start = values || ranges.typical;
+  buildSliders(at("sliders"), ranges, start, decodeSoon);
+  guarded(decode)(start);
+}
+
+// Those of the test data; where the version has none, from -2 to 2.
+function codingRanges(model, values) {
+  const kept = model.facts.codings;
+  if (kept && kept.low) return kept;
+  const shape = (model.has("decode") && model.signatures.decode.inputs.codings.tensor_shape.dim) || [];
+  const count = values ? values.length : shape.slice(1).reduce((a, one) => a * Number(one.size), 1);
+  if (!(count > 0 && count <= 4096)) return null;
+  const fill = (v) => new Array(count).fill(v);
+  return { low: fill(-2), typical: fill(0), high: fill(2) };
+}
+
+let waiting = null;
+function decodeSoon(codings) {
+  clearTimeout(waiting);
+  waiting = setTimeout(() => guarded(decode)(codings), 60);
+}
+
+async function decode(codings) {
+  const { model } = state;
+  const { reconstruction } = await model.predict("decode", [codings]);
+  const row = model.cells([reconstruction[0]].flat(Infinity));
+  if (model === state.model) at("decoded").replaceChildren(rowView(model, row, "what the decoder makes of the codings"));
+}
+
+async function codingsOfRow() {
+  const got = await state.model.predict("encode", [state.rows[state.chosen]]);
+  showCodings(got.codings[0].flat(Infinity));
+}
+
+async function sample() {
+  const { model } = state;
+  const first = Math.max(0, Math.min(2e9, Math.floor(Number(at("seed").value) || 0)));
+  const seeds = Array.from({ length: SAMPLES }, (_, i) => first + i);
+  const { reconstruction } = await model.predict("generate", seeds);
+  const rows = reconstruction.map((one) => model.cells([one].flat(Infinity)));
+  at("drawn").replaceChildren(element("div", { className: "pictures" }, ...rows.map((row, i) =>
+    element("figure", {}, rowView(model, row, `sample ${seeds[i]}`), element("figcaption", { textContent: `seed ${seeds[i]}` })))));
+  at("seed").value = first + SAMPLES;
+}
+
+// Events -----------------------------------------------------------------------------------------
+
+at("file").onchange = guarded(async () => {
+  const [file] = at("file").files;
+  at("file").value = "";  // so that the same file can be chosen again
+  if (file) await take(file);
+});
+const drop = at("drop");
+for (const kind of ["dragenter", "dragover"]) {
+  drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
+}
+drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+drop.addEventListener("drop", guarded(async (event) => {
+  event.preventDefault();
+  drop.classList.remove("over");
+  const [file] = event.dataTransfer.files;
+  if (file) await take(file);
+}));
+at("slider").oninput = () => setThreshold(state.scale.toScore(Number(at("slider").value) / 1000));
+at("threshold").onchange = () => {
+  const value = Number(at("threshold").value);
+  if (Number.isFinite(value)) setThreshold(value);
+};
+at("own").onclick = () => setThreshold(ownThreshold());
+at("of-row").onclick = guarded(codingsOfRow);
+at("usual").onclick = guarded(async () => showCodings());
+at("sample").onclick = guarded(sample);
+
+guarded(start)();

@@ -22,8 +22,10 @@ VERSION = re.compile(
     "/page/models/(?P<name>[^/]+)/versions/(?P<number>[0-9]{1,18})(?P<what>/report)?"
 )
 # What of a manifest the page shows.
-SHOWN = ("name", "created", "kerasae", "keras", "row_shape", "columns", "layout", "codings")
-SHOWN += ("threshold", "parameters", "epochs", "metrics")
+SHOWN = (
+    *("name", "created", "kerasae", "keras", "row_shape", "columns", "layout", "codings"),
+    *("threshold", "parameters", "epochs", "metrics"),
+)
 # Bytes of a file of a version that are read at most.
 MOST_BYTES = 16 << 20
 # Only code of this package runs, and nothing is asked of other places.

@@ -48,6 +48,9 @@ def folder(tmp_path_factory):
     pixels = draw.uniform(size=(40, 8, 8, 1)).astype("float32")
     images = kerasae.variational_autoencoder((8, 8, 1), (4, 2))
     publish(place / "images", images, pixels)
+    waves = np.sin(np.arange(16)[None, :, None] / 3 + draw.uniform(0, 6, size=(40, 1, 2)))
+    series = kerasae.stacked_autoencoder((16, 2), (8, 2), columns=["flow", "<b>"])
+    publish(place / "series", series, waves.astype("float32"))
     return place
 
 
@@ -335,7 +338,7 @@ def test_a_form_is_filled_by_keyboard(browser):
     fields = browser.every("#form input")
     fields[3].clear()
     fields[3].send_keys("70", Keys.ENTER)
-    browser.status("1 rows of the form are scored")
+    browser.status("1 row of the form is scored")
     assert browser.text("#explained tbody td") == "price"
     show = browser.find("#body button")
     show.send_keys(Keys.ENTER)
@@ -355,11 +358,23 @@ def test_sliders_move_the_decoder_and_samples_are_drawn(browser, folder):
     browser.wait(lambda: len(browser.every("#drawn canvas")) == 12)
     assert browser.find("#seed").get_attribute("value") == "12"
     browser.every("#examples button")[0].click()
-    browser.status("are scored")
+    browser.status("is scored")
     assert len(browser.every("#reconstruction canvas")) == 3
     browser.find("#of-row").click()
     browser.picture("images")
     browser.picture("images-phone-dark", 420, "dark")
+
+
+def test_windows_of_a_series_are_lines(browser):
+    browser.open("series")
+    browser.every("#examples button")[-1].click()
+    browser.status("8 rows of the test data are scored")
+    captions = [one.text for one in browser.every("#reconstruction figcaption")]
+    assert captions == ["flow", "<b>"]
+    assert len(browser.every("#reconstruction polyline")) == 4
+    browser.wait(lambda: len(browser.every("#decoded polyline")) == 2)
+    assert "at step" in browser.text("#explained tbody td")
+    browser.picture("series")
 
 
 def test_the_report_opens_without_errors(browser):

@@ -80,7 +80,7 @@ function buildExamples(model) {
   const place = at("examples").querySelector(".buttons");
   const flat = examples.map((one) => model.cells(one.flat(Infinity)));
   place.replaceChildren(...flat.map((row, i) => {
-    const button = element("button", { type: "button", onclick: guarded(() => score([row], `row ${i + 1} of the test data`)) });
+    const button = element("button", { type: "button", onclick: guarded(() => score([row], `the test data, number ${i + 1},`)) });
     if (model.imageShape) button.append(image(row, model.imageShape, [Math.min(...row), Math.max(...row)], `row ${i + 1}`));
     else button.append(`row ${i + 1}`);
     return button;
@@ -115,7 +115,7 @@ async function score(rows, source, notes = []) {
   at("progress").hidden = rows.length < 200;
   const calibrated = model.has("anomaly_score");
   const signature = calibrated ? "anomaly_score" : "reconstruction_error";
-  say(`Scoring ${rows.length.toLocaleString("en")} rows of ${source}.`);
+  say(`Scoring ${counted(rows.length)} of ${source}.`);
   let got;
   try {
     got = await model.predict(signature, rows, (share) => { at("progress").value = share; });
@@ -132,7 +132,7 @@ async function score(rows, source, notes = []) {
   showTable();
   setThreshold(state.threshold);
   await show(order()[0]);
-  say(`${rows.length.toLocaleString("en")} rows of ${source} are scored.`);
+  say(`${counted(rows.length)} of ${source} ${rows.length === 1 ? "is" : "are"} scored.`);
 }
 
 function ownThreshold() {
@@ -142,14 +142,17 @@ function ownThreshold() {
   return sorted[Math.floor(0.99 * (sorted.length - 1))];
 }
 
+const counted = (n) => (n === 1 ? "1 row" : `${n.toLocaleString("en")} rows`);
 const order = () => state.scores.map((_, i) => i).sort((a, b) => state.scores[b] - state.scores[a]);
 
 function showTable() {
   const heads = ["row", "score", ...(state.pValues ? ["p-value"] : []), "flag", ""];
-  at("head").replaceChildren(...heads.map((text) => element("th", { textContent: text, scope: "col" })));
+  at("head").replaceChildren(...heads.map((text) =>
+    element("th", { textContent: text, scope: "col", className: ["flag", ""].includes(text) ? "" : "number" })));
   const shown = order().slice(0, MOST_SHOWN);
   at("shown").textContent = shown.length < state.scores.length
-    ? `The ${shown.length} highest of ${state.scores.length.toLocaleString("en")} scores` : "All rows, the highest score first";
+    ? `The ${shown.length} highest of ${state.scores.length.toLocaleString("en")} scores`
+    : "All rows, the highest score first";
   at("body").replaceChildren(...shown.map((i) => {
     const button = element("button", { type: "button", textContent: "show", onclick: guarded(() => show(i, true)) });
     button.setAttribute("aria-label", `show row ${i}`);

@@ -67,9 +67,11 @@ export function difference(original, made, imageShape, label) {
   return canvas;
 }
 
+const tick = (value) => String(Number(value.toPrecision(3)));
+
 // Curves over steps or columns: [{values, name, kind}], on one axis.
 export function lines(curves, label, axis) {
-  const width = 560, height = 170, left = 52, bottom = 26, top = 8;
+  const width = 560, height = 170, left = 64, bottom = 26, top = 8;
   const all = curves.flatMap((one) => one.values).filter(Number.isFinite);
   let [low, high] = extent(all);
   if (!(high > low)) { low -= 1; high += 1; }
@@ -79,7 +81,7 @@ export function lines(curves, label, axis) {
   const y = (v) => top + (1 - (v - low) / (high - low)) * (height - top - bottom);
   for (const value of [low, (low + high) / 2, high]) {
     drawn.append(shape("line", { x1: left, x2: width - 8, y1: y(value), y2: y(value), class: "grid" }));
-    drawn.append(shape("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, short(value)));
+    drawn.append(shape("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, tick(value)));
   }
   for (const { values, kind } of curves) {
     const points = values.map((v, i) => `${x(i).toFixed(1)},${y(Number.isFinite(v) ? v : low).toFixed(1)}`);

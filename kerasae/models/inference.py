@@ -1,12 +1,12 @@
 """Functions of a model's tensors over rows of any number."""
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
+from kerasae.models.programs import quiet_tracing
 from kerasae.models.streams import is_checked, plain_errors
 from kerasae.validation import check_count, is_array
 
@@ -69,20 +69,14 @@ class Streams:
         compiled = self._compiled[name]
         if seed is not None:
             compiled.start_from(seed)
-        # A few functions on a few rows each are all first calls, which TensorFlow takes for a loop
-        # that compiles again and again, and warns of.
-        logger = logging.getLogger("tensorflow")
-        logger.addFilter(_not_of_retracing)
-        try:
+        with quiet_tracing():
             if is_array(x):
                 return compiled.over_rows(np.asarray(x), int(batch_size), verbose)
             with plain_errors(compiled):
                 outputs = compiled.predict(x, verbose=verbose)
-            if not is_checked(x):
-                keras.tree.map_structure(_check_outputs, outputs)
-            return outputs
-        finally:
-            logger.removeFilter(_not_of_retracing)
+        if not is_checked(x):
+            keras.tree.map_structure(_check_outputs, outputs)
+        return outputs
 
 
 def _check_outputs(outputs):
@@ -91,10 +85,6 @@ def _check_outputs(outputs):
         raise ValueError(
             f"x must hold finite numbers. Received: a row whose output is NaN, the first row {row}"
         )
-
-
-def _not_of_retracing(record):
-    return "retracing" not in record.getMessage()
 
 
 class RowFunction(keras.Model):

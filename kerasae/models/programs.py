@@ -1,10 +1,12 @@
 """Many steps of training or evaluation as one compiled program, over rows on the device."""
 
+import contextlib
 import contextvars
 import functools
+import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -92,10 +94,11 @@ class Programs:
         full = min(first + steps, chunk.rows // chunk.batch_size)
         where = first * chunk.batch_size, full * chunk.batch_size
         rest = chunk.rows - where[1] if full < first + steps else 0
-        if keras.backend.backend() == "jax":
-            logs = self._run_on_jax(kind, chunk, where, rest)
-        else:
-            logs = self._run_on_tensorflow(kind, chunk, where, rest, xla)
+        with quiet_tracing():
+            if keras.backend.backend() == "jax":
+                logs = self._run_on_jax(kind, chunk, where, rest)
+            else:
+                logs = self._run_on_tensorflow(kind, chunk, where, rest, xla)
         logs = {name: _value(value) for name, value in logs.items()}  # waits for the device
         if len(self._made) == known:  # what was compiled in between says nothing of a step
             self._seconds[kind] = (time.perf_counter() - started) / steps
@@ -150,6 +153,25 @@ class Programs:
             for variable, value in zip(group, values, strict=True):
                 variable.assign(value)
         return logs
+
+
+@contextlib.contextmanager
+def quiet_tracing() -> Iterator[None]:
+    """Keeps TensorFlow from warning of needless retracing.
+
+    Each model compiles functions of its own, which are the first calls that it takes for a loop
+    that compiles again and again.
+    """
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(_not_of_retracing)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_not_of_retracing)
+
+
+def _not_of_retracing(record):
+    return "retracing" not in record.getMessage()
 
 
 def gains_by_xla(model: keras.Model, steps: int) -> bool:

@@ -6,7 +6,7 @@ sizes and epochs here, so that the same words mean the same everywhere.
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +21,7 @@ from kerasae.validation import extremes, unknown
 
 # Filters of those families whose codings for images are maps of the same size.
 MAPS = {"winner-take-all": (16, 32), "denoising": (32, 32)}
+Family = str | Callable[..., Autoencoder]
 SCALERS = ("auto", "pixels", "range", "standard", "none")
 
 
@@ -68,14 +69,14 @@ def row_shape(
     return (*image_shape, 1)[:3]
 
 
-def default_units(family: str, input_shape: Sequence[int]) -> tuple[int, ...]:
+def default_units(family: Family, input_shape: Sequence[int]) -> tuple[int, ...]:
     """Hidden units for rows of a shape: a quarter of the values as codings, 512 of images at most.
 
     Images are halved twice at least, until the shorter side is at most 8. Those of denoising and
     winner-take-all keep their size, see the builders.
 
     Args:
-        family: Name of the family in `ZOO`.
+        family: Name of the family in `ZOO`, or a builder.
         input_shape: Shape of a row.
 
     Returns:
@@ -84,25 +85,28 @@ def default_units(family: str, input_shape: Sequence[int]) -> tuple[int, ...]:
     columns = math.prod(input_shape)
     if len(input_shape) == 1:
         return (columns, max(1, columns // 4))
-    if family in MAPS:
+    if isinstance(family, str) and family in MAPS:
         return MAPS[family]
     halvings = max(2, math.ceil(math.log2(min(input_shape[:2]) / 8)))
     filters = [min(16 * 2**i, 64) for i in range(halvings)]
     return (*filters, min(512, max(1, columns // 4)))
 
 
-def check_family(family: str) -> None:
-    """Refuses the name of a family that is not in `ZOO`."""
+def check_family(family: Any, what: str = "model") -> None:
+    """Refuses the name of a family that is not in `ZOO`; `what` is how messages call it."""
     if family not in ZOO:
-        raise ValueError(unknown("model", family, list(ZOO)))
+        raise ValueError(unknown(what, family, list(ZOO)))
 
 
-def family_options(family: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def family_options(
+    family: Family, options: Mapping[str, Any], what: str = "model"
+) -> dict[str, Any]:
     """The options that are not None, where the family takes them.
 
     Args:
-        family: Name of the family in `ZOO`.
+        family: Name of the family in `ZOO`, or a builder.
         options: Arguments of its builder by name.
+        what: How messages call the family.
 
     Returns:
         A new dict.
@@ -111,19 +115,24 @@ def family_options(family: str, options: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: The family has no such argument.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    known = inspect.signature(ZOO[family]).parameters
+    known = inspect.signature(builder_of(family)).parameters
     for name, value in given.items():
         if name not in known:
             families = [f for f in ZOO if name in inspect.signature(ZOO[f]).parameters]
             raise ValueError(
-                f"{name} must go with model={' or '.join(families)}. "
-                f"Received: {name}={value}, model={family}"
+                f"{name} must go with {what}={' or '.join(families)}. "
+                f"Received: {name}={value}, {what}={family}"
             )
     return given
 
 
+def builder_of(family: Family) -> Callable[..., Autoencoder]:
+    """The builder of a family by its name in `ZOO`; a builder is its own."""
+    return ZOO[family] if isinstance(family, str) else family
+
+
 def fill_in(
-    family: str,
+    family: Family,
     options: Mapping[str, Any],
     x: np.ndarray,
     scaler: keras.layers.Layer | None,
@@ -132,7 +141,7 @@ def fill_in(
     """The options as a builder takes them: objects for texts, and what follows from the rows.
 
     Args:
-        family: Name of the family in `ZOO`.
+        family: Name of the family in `ZOO`, or a builder.
         options: Arguments of its builder, with a corruption as `make_corruption` reads it.
         x: Rows to train on, shape (rows, *row_shape).
         scaler: The scaler adapted to them, or None.
@@ -194,7 +203,10 @@ def make_corruption(
 
 
 def make_scaler(
-    name: str, x: np.ndarray, image_shape: Sequence[int] | None = None
+    name: str,
+    x: np.ndarray,
+    image_shape: Sequence[int] | None = None,
+    sample_weight: np.ndarray | None = None,
 ) -> keras.layers.Layer | None:
     """A scaler by name, adapted to rows.
 
@@ -204,6 +216,7 @@ def make_scaler(
             values, else "range".
         x: Rows to train on, shape (rows, *row_shape).
         image_shape: Shape of the image that a row holds, or None.
+        sample_weight: Weight of each row, above 0, in the mean and the spread of a column; or None.
 
     Returns:
         The adapted layer, or None for "none".
@@ -220,8 +233,22 @@ def make_scaler(
     if name == "pixels":
         return keras.layers.Rescaling(1 / max(float(x.max()), 1e-6))
     scaler = RangeScaling() if name == "range" else keras.layers.Normalization()
-    scaler.adapt(np.asarray(x, "float64"))
+    x = np.asarray(x, "float64")
+    if sample_weight is not None:
+        mean, variance = _weighted_moments(x, sample_weight)
+        if name == "standard":
+            return keras.layers.Normalization(mean=mean, variance=variance)
+    scaler.adapt(x)
+    if sample_weight is not None:
+        scaler.mean = mean
     return scaler
+
+
+def _weighted_moments(x, sample_weight):
+    """Mean and variance of each column, of the pixels of images by their channel."""
+    rows = x.reshape(len(x), -1, x.shape[-1])
+    mean = np.average(rows, axis=0, weights=sample_weight).mean(axis=0)
+    return mean, np.average(np.square(rows - mean), axis=0, weights=sample_weight).mean(axis=0)
 
 
 def optimizer_of(autoencoder: Autoencoder, learning_rate: float) -> keras.optimizers.Optimizer:

@@ -1,6 +1,5 @@
 """One process's part in a sweep: it takes trials, trains them, and writes what came of them."""
 
-import logging
 import math
 import os
 import time
@@ -58,8 +57,6 @@ class Sweep(BaseTuner):
             folds = _folds(rows, plan["folds"], plan["seed"])
             self.folds = [_part(plan, fold) for fold in folds]
         self._last_request = -math.inf
-        # Every trial compiles its model, which TensorFlow reports as needless retracing.
-        logging.getLogger("tensorflow").addFilter(_not_of_retracing)
 
     # The oracle's files are the whole state: KerasTuner would write one more in place, and resume
     # a sweep only where it finds that one.
@@ -216,10 +213,6 @@ def make_oracle(plan: Mapping[str, Any]) -> Resumable:
 def is_worker() -> bool:
     """Whether KerasTuner's environment variables make this process a worker of a chief."""
     return "KERASTUNER_ORACLE_IP" in os.environ and "chief" not in os.environ["KERASTUNER_TUNER_ID"]
-
-
-def _not_of_retracing(record):
-    return "retracing" not in record.getMessage()
 
 
 def _part(plan, rows):

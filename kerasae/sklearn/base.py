@@ -217,7 +217,9 @@ class AutoencoderEstimator(BaseEstimator):
                 f"Received: validation_fraction={self.validation_fraction}"
             )
         if self.tol is not None and not 0 <= self.tol < math.inf:
-            raise ValueError(f"tol must be finite and at least 0, or None. Received: tol={self.tol}")
+            raise ValueError(
+                f"tol must be finite and at least 0, or None. Received: tol={self.tol}"
+            )
 
     # Of both -------------------------------------------------------------------------------------
 

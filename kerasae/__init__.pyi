@@ -6,6 +6,7 @@ from . import models as models
 from . import plots as plots
 from . import series as series
 from . import serving as serving
+from . import sklearn as sklearn
 from . import tables as tables
 from . import tuning as tuning
 from .export import export_litert as export_litert

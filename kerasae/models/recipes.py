@@ -237,7 +237,9 @@ def make_scaler(
     if sample_weight is not None:
         mean, variance = _weighted_moments(x, sample_weight)
         if name == "standard":
-            return keras.layers.Normalization(mean=mean, variance=variance)
+            scaler = keras.layers.Normalization(mean=mean, variance=variance)
+            scaler.build(x.shape)
+            return scaler
     scaler.adapt(x)
     if sample_weight is not None:
         scaler.mean = mean

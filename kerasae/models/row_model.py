@@ -137,6 +137,18 @@ class RowModel(CheckedModel):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
+    # Keras leaves the state of a `SeedGenerator` out: a training that goes on would repeat the
+    # orders of the rows that it has seen.
+
+    def save_own_variables(self, store: Any) -> None:
+        """Writes the state that the next order of the rows follows from."""
+        store["order"] = ops.convert_to_numpy(self._order_generator.state)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Reads the state that the next order of the rows follows from; older files have none."""
+        if "order" in store.keys():  # noqa: SIM118
+            self._order_generator.state.assign(store["order"])
+
     # What was compiled has constants in it: the scaler's, and which weights are trained.
 
     def set_weights(self, weights: list[Any]) -> None:

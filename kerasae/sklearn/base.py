@@ -169,7 +169,7 @@ class AutoencoderEstimator(BaseEstimator):
     def _begin(self, x, weight, held_out, rng):
         with _seeded(rng.randint(np.iinfo(np.int32).max)):
             self.model_ = self._build(x, weight, held_out)
-        self.model_.compile(recipes.optimizer_of(self.model_, self.learning_rate_init))
+        self.model_.compile(recipes.optimizer_of(self.model_, float(self.learning_rate_init)))
         self.history_, self.n_iter_ = {}, 0
 
     def _build(self, x, weight, held_out):

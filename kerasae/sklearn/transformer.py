@@ -190,7 +190,8 @@ class AutoencoderTransformer(
         check_is_fitted(self)
         if self.layer != "codings":
             raise ValueError(
-                f"layer must be 'codings' to be turned back into rows. Received: layer={self.layer!r}"
+                "layer must be 'codings' to be turned back into rows. "
+                f"Received: layer={self.layer!r}"
             )
         codings = check_array(X, dtype=np.float32)
         shape = self.model_.decoder.input_shape[1:]

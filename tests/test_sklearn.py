@@ -72,7 +72,14 @@ def global_states():
 # The contract -------------------------------------------------------------------------------------
 
 
-@checks.parametrize_with_checks(BOTH)
+# The models are float32: copies and weights give the same to 1e-7, and the check wants 1e-9. See
+# test_a_weight_is_a_number_of_copies.
+@checks.parametrize_with_checks(
+    BOTH,
+    expected_failed_checks=lambda _: {
+        "check_sample_weight_equivalence_on_dense_data": "compares float32 at 1e-9"
+    },
+)
 def test_scikit_learns_contract(estimator, check):
     check(estimator)
 

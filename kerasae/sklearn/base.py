@@ -19,8 +19,9 @@ from kerasae.models import Autoencoder, recipes
 from kerasae.validation import as_numbers, check_count
 
 # Parameters that a family may have: arguments of its builder under the same name.
-OF_FAMILY = ("activation", "corruption", "tied", "rho", "beta", "k", "winners", "likelihood")
-OF_FAMILY += ("prior",)
+OF_FAMILY = (
+    *("activation", "corruption", "tied", "rho", "beta", "k", "winners", "likelihood", "prior"),
+)
 _seeding = threading.Lock()
 
 

@@ -349,6 +349,58 @@ def test_tables_of_every_library_have_names(library, iris, transformer):
         estimator.transform(make({name: columns[name] for name in "dcba"}))
 
 
+@pytest.fixture(scope="module")
+def mixed():
+    """A table whose number follows from its level, with a missing cell of each kind."""
+    rng = np.random.default_rng(0)
+    colour = rng.choice(["blue", "green", "red"], 120)
+    size = np.unique(colour, return_inverse=True)[1] * 3 + rng.normal(0, 0.3, 120)
+    table = pd.DataFrame({"size": size, "colour": colour, "heavy": size > 3})
+    table.loc[4, "size"], table.loc[5, "colour"] = np.nan, None
+    return table
+
+
+def test_a_table_of_mixed_columns_goes_in_as_it_is(mixed):
+    options = {"learning_rate_init": 0.02, "random_state": 0}
+    features = AutoencoderTransformer(hidden_units=(16, 2), max_iter=60, **options)
+    codings = features.fit_transform(mixed)
+    assert codings.shape == (120, 2)
+    assert features.feature_names_in_.tolist() == [*features.model_.schema.names] == [*mixed]
+    found = features.inverse_transform(codings)
+    known = mixed.drop(index=[4, 5])
+    assert (found.colour[known.index] == known.colour).mean() > 0.9
+    assert np.abs(found["size"] - mixed["size"]).median() < 1
+    np.testing.assert_array_equal(features.model_.encode(mixed), codings)
+    loaded = pickle.loads(pickle.dumps(features))
+    np.testing.assert_array_equal(loaded.transform(mixed), codings)
+    with pytest.raises(TypeError, match="X must be a table with the columns size, colour, heavy"):
+        features.transform(mixed.to_numpy())
+    with pytest.raises(ValueError, match="feature names should match"):
+        features.transform(mixed[["colour", "size", "heavy"]])
+
+
+def test_a_level_that_does_not_fit_is_an_outlier(mixed):
+    rows = mixed.copy()
+    rows.loc[7, "colour"] = "red" if rows["size"][7] < 3 else "blue"
+    options = {"hidden_units": (16, 2), "max_iter": 60, "learning_rate_init": 0.02}
+    options["random_state"] = 0
+    detector = AutoencoderDetector(**options, contamination=0.05).fit(rows)
+    assert np.argmin(detector.score_samples(rows)) == 7
+    assert detector.predict(rows)[7] == -1
+    assert 4 <= (detector.predict(rows) == -1).sum() <= 6
+
+
+def test_tables_stop_early_and_take_weights_and_a_schema(mixed):
+    schema = kerasae.tables.Schema.infer(mixed, columns=["colour", "size"])
+    estimator = AutoencoderTransformer(
+        hidden_units=1, schema=schema, early_stopping=True, max_iter=3, random_state=0
+    )
+    estimator.fit(mixed, sample_weight=np.arange(120))
+    assert set(estimator.history_) == {"loss", "table_error", "val_loss", "val_table_error"}
+    assert list(estimator.inverse_transform(np.zeros((2, 1)))) == ["colour", "size"]
+    assert clone(estimator).get_params()["schema"] == schema
+
+
 # Mistakes -----------------------------------------------------------------------------------------
 
 

@@ -16,7 +16,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from kerasae.callbacks import StabilityGuard
 from kerasae.callbacks.stability_guard import mean_error, sample
 from kerasae.models import Autoencoder, recipes
-from kerasae.validation import as_numbers, check_count
+from kerasae.tables import Schema, table_autoencoder
+from kerasae.validation import as_numbers, check_count, names_of
 
 # Parameters that a family may have: arguments of its builder under the same name.
 OF_FAMILY = (
@@ -34,6 +35,7 @@ class AutoencoderEstimator(BaseEstimator):
     model_: Autoencoder
     history_: dict[str, list[float]]
     n_features_in_: int
+    schema_: Schema | None
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class AutoencoderEstimator(BaseEstimator):
         prior: str | None = None,
         scaler: str = "auto",
         image_shape: Sequence[int] | None = None,
+        schema: Schema | None = None,
         max_iter: int | None = None,
         batch_size: int | None = None,
         learning_rate_init: float = 0.001,
@@ -74,6 +77,7 @@ class AutoencoderEstimator(BaseEstimator):
         self.prior = prior
         self.scaler = scaler
         self.image_shape = image_shape
+        self.schema = schema
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
@@ -86,28 +90,48 @@ class AutoencoderEstimator(BaseEstimator):
 
     # Rows ----------------------------------------------------------------------------------------
 
-    def _training_rows(self, X, sample_weight, reset):  # noqa: N803
-        """Rows as an array of shape (rows, *row_shape), and their weights with mean 1, or None."""
-        x = validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
-        if sample_weight is not None:
-            weight = as_numbers(sample_weight, len(x), "sample_weight", what="weight", least=0.0)
-            if weight.ndim > 1:
-                raise ValueError(
-                    "sample_weight must be one number a row. "
-                    f"Received: an array of shape {weight.shape}"
-                )
-            if not weight.any():
-                raise ValueError(
-                    "sample_weight must be above zero for a row. Received: zero for all rows"
-                )
-            # A row without weight is not there, for the scaler neither.
-            x, sample_weight = x[weight > 0], weight[weight > 0] / weight[weight > 0].mean()
-        return self._shaped(x), sample_weight
+    def _training_rows(self, X, sample_weight, first):  # noqa: N803
+        """Rows as the model takes them, and their weights with mean 1, or None."""
+        if first:
+            self.schema_ = self._read_schema(X)
+        x = self._checked(X, reset=first)
+        if sample_weight is None:
+            return x, None
+        weight = as_numbers(sample_weight, len(x), "sample_weight", what="weight", least=0.0)
+        if weight.ndim > 1:
+            raise ValueError(
+                "sample_weight must be one number a row. "
+                f"Received: an array of shape {weight.shape}"
+            )
+        if not weight.any():
+            raise ValueError(
+                "sample_weight must be above zero for a row. Received: zero for all rows"
+            )
+        # A row without weight is not there, for the scaler neither.
+        return x[weight > 0], weight[weight > 0] / weight[weight > 0].mean()
+
+    def _read_schema(self, X):  # noqa: N803
+        """The schema of a table of mixed columns; None for numbers, which are taken as an array."""
+        if self.schema is not None or names_of(X) is None or not len(X):
+            return self.schema
+        schema = Schema.infer(X)
+        numbers = all(one.kind == "number" and not one.missing for one in schema)
+        return None if numbers and not schema.left_out else schema
 
     def _rows(self, X):  # noqa: N803
         check_is_fitted(self)
-        x = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        return self._shaped(x)
+        return self._checked(X, reset=False)
+
+    def _checked(self, X, reset):  # noqa: N803
+        if self.schema_ is None:
+            return self._shaped(validate_data(self, X, dtype=[np.float64, np.float32], reset=reset))
+        if names_of(X) is None:
+            raise TypeError(
+                f"X must be a table with the columns {', '.join(self.schema_.names[:5])}. "
+                f"Received: a {type(X).__name__}"
+            )
+        validate_data(self, X, skip_check_array=True, reset=reset)
+        return self.schema_.codes(X, "X")
 
     def _shaped(self, x):
         if self.image_shape is None:
@@ -124,16 +148,17 @@ class AutoencoderEstimator(BaseEstimator):
 
     def _fit(self, X, sample_weight):  # noqa: N803
         self._check_parameters()
-        x, weight = self._training_rows(X, sample_weight, reset=True)
+        x, weight = self._training_rows(X, sample_weight, first=True)
         rng = check_random_state(self.random_state)
         train, held_out = self._split(x, weight, rng)
         self._begin(*train, held_out and held_out[0], rng)
         callbacks = [StabilityGuard()]
         if self.tol is not None or self.early_stopping:
             # In shares of the variance, so that `tol` means the same for every scaler.
-            variance = mean_error(self.model_.scaler, sample(train[0]))
+            table = self.schema_ is not None  # whose errors are such shares
+            variance = 1.0 if table else mean_error(self.model_.scaler, sample(train[0]))
             plateau = keras.callbacks.EarlyStopping(
-                "val_mse" if held_out else "mse",
+                "val_" * bool(held_out) + self.model_._objective,
                 mode="min",
                 min_delta=(self.tol or 0.0) * variance,
                 patience=int(self.n_iter_no_change),
@@ -147,7 +172,7 @@ class AutoencoderEstimator(BaseEstimator):
         first = not hasattr(self, "model_")
         if first:
             self._check_parameters()
-        x, weight = self._training_rows(X, sample_weight, reset=first)
+        x, weight = self._training_rows(X, sample_weight, first)
         if first:
             self._begin(x, weight, None, check_random_state(self.random_state))
         self._train(x, weight, 1, None, [StabilityGuard()])
@@ -174,14 +199,24 @@ class AutoencoderEstimator(BaseEstimator):
         self.history_, self.n_iter_ = {}, 0
 
     def _build(self, x, weight, held_out):
+        given = {name: getattr(self, name) for name in OF_FAMILY}
+        options = recipes.family_options(self.family, given, "family")
+        if self.schema_ is not None:
+            numbers = "standard" if self.scaler == "auto" else self.scaler
+            return table_autoencoder(
+                x,
+                self.hidden_units,
+                family=self.family,
+                schema=self.schema_,
+                numbers=numbers,
+                **options,
+            )
         shape, image_shape = x.shape[1:], x.shape[1:3] if x.ndim == 4 else None
         if self.family == "convolutional" and image_shape is None:
             raise ValueError(
                 "image_shape must be given for family='convolutional'. "
                 "Received: image_shape=None. Try (28, 28), or another family"
             )
-        given = {name: getattr(self, name) for name in OF_FAMILY}
-        options = recipes.family_options(self.family, given, "family")
         scaler = recipes.make_scaler(self.scaler, x, image_shape, weight)
         units = self.hidden_units
         return recipes.builder_of(self.family)(

@@ -10,6 +10,7 @@ from sklearn.base import OutlierMixin
 from kerasae import anomaly
 from kerasae.models import Autoencoder
 from kerasae.sklearn.base import AutoencoderEstimator
+from kerasae.tables import Schema
 
 # The share of the training rows that are outliers where nothing else is known, as "p99" elsewhere.
 AUTO = 0.01
@@ -32,7 +33,8 @@ class AutoencoderDetector(OutlierMixin, AutoencoderEstimator):
         hidden_units: Widths of the encoder's layers, the codings' last; by default as many as
             columns, then a quarter of them.
         activation: Name of a Keras activation; by default the family's.
-        corruption: "gaussian:STDDEV" or "salt-pepper:RATE", in training only; or None.
+        corruption: "gaussian:STDDEV" or "salt-pepper:RATE", in training only; or None. For tables
+            of mixed columns "swap:RATE" or "missing:RATE".
         tied: Whether the decoder's weights are the encoder's, transposed.
         rho: Sparse: target of the mean activation.
         beta: Weight of the family's penalty, if it has one.
@@ -40,8 +42,11 @@ class AutoencoderDetector(OutlierMixin, AutoencoderEstimator):
         winners: Winner-take-all: share of the rows that win, in (0, 1].
         likelihood: Variational: "bernoulli" or "gaussian"; by default what fits the scaled rows.
         prior: Adversarial: "gaussian", "mixture" or "swiss-roll".
-        scaler: "auto", "pixels", "range", "standard" or "none".
+        scaler: "auto", "pixels", "range", "standard" or "none", for tables of mixed columns
+            "standard", "range", "robust" or "normal".
         image_shape: (height, width) or (height, width, channels) of the image that a row holds.
+        schema: The `kerasae.tables.Schema` of tables of mixed columns, where the one that is read
+            from them is not wanted; or None.
         max_iter: Most passes over the rows, at least 1; by default about 4,500 steps.
         batch_size: Rows a step, at least 1; by default 128, or 32 under 10,000 rows.
         learning_rate_init: Learning rate of Adam, above 0.
@@ -59,6 +64,7 @@ class AutoencoderDetector(OutlierMixin, AutoencoderEstimator):
     Attributes:
         model_: The fitted and calibrated `kerasae.Autoencoder`.
         offset_: Score under which a row is an outlier.
+        schema_: The `kerasae.tables.Schema` of a table of mixed columns, or None.
         history_: Loss and errors of each pass by name, as `kerasae.plots.loss_curve` takes them.
         loss_curve_: The loss of each pass.
         n_iter_: Number of passes.
@@ -95,6 +101,7 @@ class AutoencoderDetector(OutlierMixin, AutoencoderEstimator):
         prior: str | None = None,
         scaler: str = "auto",
         image_shape: Sequence[int] | None = None,
+        schema: Schema | None = None,
         max_iter: int | None = None,
         batch_size: int | None = None,
         learning_rate_init: float = 0.001,
@@ -121,6 +128,7 @@ class AutoencoderDetector(OutlierMixin, AutoencoderEstimator):
             prior=prior,
             scaler=scaler,
             image_shape=image_shape,
+            schema=schema,
             max_iter=max_iter,
             batch_size=batch_size,
             learning_rate_init=learning_rate_init,

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from kerasae.methods import deep_features
 from kerasae.models import Autoencoder
 from kerasae.sklearn.base import AutoencoderEstimator
+from kerasae.tables import Schema
 
 
 class AutoencoderTransformer(
@@ -19,7 +20,8 @@ class AutoencoderTransformer(
     """Turns rows into the codings of an autoencoder that it is fitted to, for any pipeline.
 
     The autoencoder is any family of the zoo; its scaler is part of it, so that no `StandardScaler`
-    is needed before it. It is there as `model_`, a Keras model, to be plotted or exported.
+    is needed before it. A table of mixed columns, or with missing cells, needs no encoder before it
+    either: see `kerasae.tables`. The model is there as `model_`, to be plotted or exported.
 
     Args:
         family: Name of the family in `kerasae.ZOO`, or a builder: a function that takes the shape
@@ -28,7 +30,8 @@ class AutoencoderTransformer(
         hidden_units: Widths of the encoder's layers, the codings' last; by default as many as
             columns, then a quarter of them.
         activation: Name of a Keras activation; by default the family's.
-        corruption: "gaussian:STDDEV" or "salt-pepper:RATE", in training only; or None.
+        corruption: "gaussian:STDDEV" or "salt-pepper:RATE", in training only; or None. For tables
+            of mixed columns "swap:RATE" or "missing:RATE".
         tied: Whether the decoder's weights are the encoder's, transposed.
         rho: Sparse: target of the mean activation.
         beta: Weight of the family's penalty, if it has one.
@@ -37,8 +40,11 @@ class AutoencoderTransformer(
         likelihood: Variational: "bernoulli" or "gaussian"; by default what fits the scaled rows.
         prior: Adversarial: "gaussian", "mixture" or "swiss-roll".
         scaler: "auto" ("pixels" for images, else "range"), "pixels", "range", "standard" or "none".
+            For tables of mixed columns "standard", which is "auto", "range", "robust" or "normal".
         image_shape: (height, width) or (height, width, channels) of the image that a row holds,
             which is given to convolutions, in any family; or None for rows of columns.
+        schema: The `kerasae.tables.Schema` of tables of mixed columns, where the one that is read
+            from them is not wanted; or None.
         max_iter: Most passes over the rows, at least 1; by default about 4,500 steps, as in
             `kerasae train`.
         batch_size: Rows a step, at least 1; by default 128, or 32 under 10,000 rows.
@@ -57,6 +63,7 @@ class AutoencoderTransformer(
 
     Attributes:
         model_: The fitted `kerasae.Autoencoder`.
+        schema_: The `kerasae.tables.Schema` of a table of mixed columns, or None.
         history_: Loss and errors of each pass by name, as `kerasae.plots.loss_curve` takes them.
         loss_curve_: The loss of each pass.
         n_iter_: Number of passes.
@@ -98,6 +105,7 @@ class AutoencoderTransformer(
         prior: str | None = None,
         scaler: str = "auto",
         image_shape: Sequence[int] | None = None,
+        schema: Schema | None = None,
         max_iter: int | None = None,
         batch_size: int | None = None,
         learning_rate_init: float = 0.001,
@@ -123,6 +131,7 @@ class AutoencoderTransformer(
             prior=prior,
             scaler=scaler,
             image_shape=image_shape,
+            schema=schema,
             max_iter=max_iter,
             batch_size=batch_size,
             learning_rate_init=learning_rate_init,
@@ -175,14 +184,15 @@ class AutoencoderTransformer(
         rows = self._rows(X)
         return deep_features(self.model_, rows, self.layer).reshape(len(rows), -1)
 
-    def inverse_transform(self, X: Any) -> np.ndarray:  # noqa: N803
+    def inverse_transform(self, X: Any) -> Any:  # noqa: N803
         """Rows from their codings.
 
         Args:
             X: Codings as `transform` returns them, shape (rows, codings).
 
         Returns:
-            float32 array of shape (rows, columns), in the units of the rows.
+            float32 array of shape (rows, columns), in the units of the rows; a table where `fit`
+            was given one of mixed columns.
 
         Raises:
             ValueError: `layer` is not "codings", or the codings have another shape.
@@ -201,7 +211,7 @@ class AutoencoderTransformer(
                 f"Received: X of shape {codings.shape}"
             )
         rows = self.model_.decode(codings.reshape(len(codings), *shape))
-        return rows.reshape(len(rows), -1)
+        return rows if self.schema_ is not None else rows.reshape(len(rows), -1)
 
     def score(self, X: Any, y: Any = None) -> float:  # noqa: N803
         """How well rows are reconstructed, for a search over parameters other than `scaler`.

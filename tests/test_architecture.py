@@ -57,7 +57,7 @@ PLACES = {
     "rich": {"chapter", "cli", "tuning"},
     "scipy": {"anomaly.maps"},
     "pyarrow": {"cli", "datasets.files", "tables"},
-    "pandas": {"tables.frames"},
+    "pandas": {"tables.frames", "tuning.results", "tuning.search"},
     "polars": {"tables.frames"},
     "sklearn": {"anomaly.scores", "chapter", "cli", "datasets.data", "sklearn"},
     "PIL": {"datasets.files.images", "plots.pixels"},

@@ -58,4 +58,4 @@ network.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
 network.fit(x, data.y_train, epochs=1)
 
 search("digits", {"layout": ["8", "32-8-32"], "beta": [0.1]}, "sweeps/first", model="sparse")
-print(leaderboard("sweeps/first")[0]["val_mse"], best_model("sweeps/first").columns)
+print(leaderboard("sweeps/first")["val_mse"].min(), best_model("sweeps/first").columns)

@@ -77,8 +77,8 @@ def tune(
         reference=book.mse if book and data == "mnist" else None,
         console=console,
     )
-    if rows and all(row["status"] == "failed" for row in rows):
-        for row in sorted(rows, key=lambda row: row["trial"]):
+    if len(rows) and (rows["status"] == "failed").all():
+        for _, row in rows.sort_values("trial").iterrows():
             print(f"failed: trial {row['trial']}: {row['cause']}", file=sys.stderr)
         raise ValueError(
             "a trial of the sweep must be completed. "

@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from kerasae.datasets.data import NAMED, Data, load
+from kerasae.datasets.data import NAMED, Data, load, split
 from kerasae.datasets.made_series import MadeSeries, make_series
 
 if TYPE_CHECKING:
     from kerasae.datasets.image_folder import ImageFolder
 
-__all__ = ["NAMED", "Data", "ImageFolder", "MadeSeries", "load", "make_series"]
+__all__ = ["NAMED", "Data", "ImageFolder", "MadeSeries", "load", "make_series", "split"]
 
 
 def __getattr__(name: str) -> Any:

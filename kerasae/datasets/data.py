@@ -4,14 +4,14 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kerasae.datasets import files
 from kerasae.datasets.archives import check_memory
 from kerasae.datasets.files.images import decoded, image_files, shape_of
-from kerasae.validation import as_rows, refuse_channels_first, required, unknown
+from kerasae.validation import as_rows, names_of, refuse_channels_first, required, unknown
 
 
 class Data(NamedTuple):
@@ -164,12 +164,41 @@ def _images(folder, image_shape, test_fraction, held):
     return data._replace(more=more, folder=folder)
 
 
+def split(x: Any, x_test: Any = None, *, test_fraction: float = 0.2) -> Data:
+    """Rows in memory as `Data`, some of them kept for testing.
+
+    Args:
+        x: Array or table of numbers, shape (rows, columns), or images, (rows, height, width).
+        x_test: The rows to test on, of the same columns; or None.
+        test_fraction: Share of the rows of `x` kept for testing where `x_test` is None, in [0, 1);
+            drawn by a fixed seed.
+
+    Returns:
+        `Data`, with the names of a table's columns. Images are flattened to rows.
+
+    Raises:
+        ValueError: Rows that cannot be trained on, or a test set of other columns.
+        TypeError: Cells that are not real numbers.
+
+    Example:
+        >>> data = split(np.eye(10))
+        >>> data.x_train.shape, data.x_test.shape
+        ((8, 10), (2, 10))
+    """
+    if not 0 <= test_fraction < 1:
+        raise ValueError(
+            f"test_fraction must lie in [0, 1). Received: test_fraction={test_fraction}"
+        )
+    parts = {"x": x, "columns": names_of(x)}
+    return _data(parts if x_test is None else {**parts, "x_test": x_test}, test_fraction, "x")
+
+
 def _data(parts, test_fraction, where):
     columns = parts.get("columns")
     x, y = as_rows(parts["x"], columns=columns, where=where), parts.get("y")
     is_test = np.zeros(len(x), bool)
     if "x_test" in parts:
-        x_test = as_rows(parts["x_test"], x.shape[1:], where=where)
+        x_test = as_rows(parts["x_test"], x.shape[1:], columns=columns, where=where)
         is_test = np.append(is_test, np.ones(len(x_test), bool))
         x = np.concatenate([x, x_test])
         y = np.concatenate([y, parts["y_test"]]) if y is not None and "y_test" in parts else None

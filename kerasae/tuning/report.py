@@ -19,9 +19,9 @@ from kerasae.tuning.results import (
     RESULT,
     TRIAL,
     is_sweep,
-    leaderboard,
     read_json,
     trial_folders,
+    trial_rows,
     write_table,
 )
 
@@ -55,7 +55,7 @@ def finish(
     """
     console.print(table(directory, reference))
     written = [write_table(directory)]
-    rows = [row for row in leaderboard(directory) if row["status"] == "completed"]
+    rows = [row for row in trial_rows(directory) if row["status"] == "completed"]
     if rows:
         picture = Path(directory) / "leaderboard.png"
         draw(rows[:SHOWN], _varied(directory), reference, picture)
@@ -100,7 +100,7 @@ def table(directory: str | os.PathLike[str], reference: Mapping[Any, float] | No
         A `rich.table.Table`.
     """
     # On another machine a worker may start before its chief has written the plan.
-    varied, rows = _varied(directory), leaderboard(directory) if is_sweep(directory) else []
+    varied, rows = _varied(directory), trial_rows(directory) if is_sweep(directory) else []
     spread = any(row["spread"] is not None for row in rows)
     shown = Table("trial", *varied, "val_mse")
     for name in [*["spread"] * spread, *["book"] * bool(reference), "seconds", ""]:

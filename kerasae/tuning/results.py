@@ -5,11 +5,15 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kerasae.atomic import write_file, write_text
 from kerasae.export import KERAS_FILE, load_model
 from kerasae.models import Autoencoder
+from kerasae.validation import required
+
+if TYPE_CHECKING:
+    import pandas
 
 PLAN, TRIAL, RESULT = "sweep.json", "trial.json", "result.json"
 TABLE = "leaderboard.csv"
@@ -85,18 +89,36 @@ def is_sweep(directory: str | os.PathLike[str]) -> bool:
     return (Path(directory) / PLAN).is_file()
 
 
-def leaderboard(directory: str | os.PathLike[str]) -> list[dict[str, Any]]:
+def leaderboard(directory: str | os.PathLike[str]) -> "pandas.DataFrame":
     """The finished trials of a sweep, the lowest mean squared error first.
 
     Args:
         directory: Folder of the sweep, also while it runs.
 
     Returns:
-        A list of dicts: `trial`, each hyperparameter by name, `val_mse` (on the clean, scaled
+        A row for each trial: `trial`, each hyperparameter by name, `val_mse` (on the clean, scaled
         validation rows; the mean over the folds where there are any), `spread` (their standard
-        deviation, or None), `test_mse`, `epochs`, `seconds`, `status` ("completed" or "failed") and
+        deviation), `test_mse`, `epochs`, `seconds`, `status` ("completed" or "failed") and
         `cause`. Failed trials come last, damaged results are left out, see `damaged_trials`.
-        `pandas.DataFrame` takes it as it is.
+
+    Raises:
+        FileNotFoundError: There is no sweep.
+        ModuleNotFoundError: pandas is missing.
+    """
+    required("pandas", "the leaderboard")
+    import pandas  # noqa: PLC0415
+
+    rows = trial_rows(directory)
+    table = pandas.DataFrame(rows, columns=None if rows else ["trial", *SMALL_FIELDS])
+    numbers = dict.fromkeys(("val_mse", "spread", "test_mse", "seconds"), "float64")
+    return table.astype({**numbers, "epochs": "Int64"})  # where a trial failed there are none
+
+
+def trial_rows(directory: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The rows of `leaderboard` as dicts, None where there is no number.
+
+    Args:
+        directory: Folder of the sweep.
 
     Raises:
         FileNotFoundError: There is no sweep.
@@ -142,14 +164,14 @@ def best_row(directory: str | os.PathLike[str]) -> dict[str, Any]:
         directory: Folder of the sweep.
 
     Returns:
-        The first row of `leaderboard`.
+        The first of `trial_rows`.
 
     Raises:
         FileNotFoundError: There is no sweep.
         ValueError: No trial has been completed, or the result of one is damaged, which may be the
             winner's.
     """
-    rows = leaderboard(directory)
+    rows = trial_rows(directory)
     if damaged := damaged_trials(directory):
         more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
         raise ValueError(
@@ -203,7 +225,7 @@ def write_table(directory: str | os.PathLike[str]) -> Path:
     Returns:
         Path of the file.
     """
-    rows = leaderboard(directory)
+    rows = trial_rows(directory)
     path = Path(directory) / TABLE
 
     def write(beside):

@@ -16,28 +16,32 @@ import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras_tuner
 import numpy as np
 from rich.console import Console
 
-from kerasae.datasets import NAMED, load
+from kerasae.datasets import NAMED
 from kerasae.models.recipes import default_batch_size, make_scaler
 from kerasae.tuning import report
 from kerasae.tuning import space as spaces
 from kerasae.tuning.oracle import ORACLES
 from kerasae.tuning.results import PLAN, leaderboard, read_json, trial_folders, write_json
+from kerasae.tuning.rows import ROWS, keep_rows, rows_of
 from kerasae.tuning.sweep import Sweep, is_worker
 from kerasae.tuning.workers import run_workers
 from kerasae.validation import check_count, unknown
+
+if TYPE_CHECKING:
+    import pandas
 
 # More trials may be added to a sweep that exists; anything else would make them incomparable.
 MAY_CHANGE = {"max_trials"}
 
 
 def search(
-    data: str | os.PathLike[str],
+    data: Any,
     space: Mapping[str, Sequence[Any] | Mapping[str, float]],
     directory: str | os.PathLike[str],
     *,
@@ -55,7 +59,7 @@ def search(
     load_options: Mapping[str, Any] | None = None,
     reference: Mapping[Any, float] | None = None,
     console: Console | None = None,
-) -> list[dict[str, Any]]:
+) -> "pandas.DataFrame":
     """Trains a model for each combination of hyperparameters and ranks them by `val_mse`.
 
     `val_mse` is the mean squared error on clean, scaled rows, at the epoch where it was lowest; its
@@ -64,7 +68,10 @@ def search(
     it finds is in the sweep's folder, whole at every moment.
 
     Args:
-        data: "digits", "mnist" or a path, as in `kerasae.datasets.load`.
+        data: "digits", "mnist" or a path, as in `kerasae.datasets.load`; rows as an array, of shape
+            (rows, columns) or images (rows, height, width), or as a table of numbers; or a pair of
+            these: rows to train on, and rows to measure on. Rows in memory are kept in the sweep's
+            folder.
         space: Dict by name: a list of values, or a dict with "low" and "high". Names are "layout"
             ("300-100-300"), "learning_rate", "batch_size", plain arguments of the builder such as
             "activation", "rho" and "beta", and "corruption" ("gaussian:0.2" or "salt-pepper:0.3"),
@@ -84,12 +91,12 @@ def search(
         resume: Whether to go on with a sweep that exists; the options must be those it began with,
             but for `max_trials`.
         load_options: Other arguments of `kerasae.datasets.load`: "key", "label" and
-            "test_fraction"; one that is None is left out.
+            "test_fraction"; of rows in memory the last one alone. One that is None is left out.
         reference: Errors to compare with, by the value of the hyperparameter that varies.
         console: `rich.console.Console` to report to, or None for silence.
 
     Returns:
-        The rows of `leaderboard(directory)`.
+        `leaderboard(directory)`, a pandas DataFrame.
 
     Raises:
         ValueError: An option is wrong, or differs from that of the sweep to be resumed, or the
@@ -103,11 +110,12 @@ def search(
     load_options = {
         name: value for name, value in (load_options or {}).items() if value is not None
     }
-    rows = load(data, **load_options)
+    in_memory = not isinstance(data, str | os.PathLike)
+    rows = rows_of(data, load_options)
     plan = {
-        "data": data if data in NAMED else str(Path(data).absolute()),
+        "data": ROWS if in_memory else data if data in NAMED else str(Path(data).absolute()),
         "load_options": load_options,
-        "rows": [*rows.x.shape, zlib.crc32(np.ascontiguousarray(rows.x).tobytes())],
+        "rows": _rows_seen(rows) + [int(rows.is_test.sum())] * in_memory,
         "model": model,
         "space": space,
         "tuner": tuner,
@@ -125,6 +133,9 @@ def search(
         return leaderboard(directory)
     with _alone(directory):
         _take_up(directory, plan, resume)
+        if in_memory:
+            keep_rows(rows, directory)
+        write_json(directory / PLAN, plan)
         _run(plan, directory, rows, workers, console)
         report.finish(directory, console, reference)
         return leaderboard(directory)
@@ -145,6 +156,11 @@ def _alone(directory):
         ) from error
     finally:
         os.close(lock)
+
+
+def _rows_seen(rows):
+    """Shape and checksum of the rows, which a resumed sweep must have again."""
+    return [*rows.x.shape, zlib.crc32(np.ascontiguousarray(rows.x).tobytes())]
 
 
 def _check_options(space, model, tuner, *counts):
@@ -177,7 +193,7 @@ def _check_first(plan, rows):
 
 
 def _take_up(directory, plan, resume):
-    """Makes the sweep's folder, or checks that it is the same sweep; nothing is lost either way."""
+    """Checks that the sweep is a new one, or the same one to be resumed; nothing is touched."""
     path = directory / PLAN
     if path.exists() or trial_folders(directory):
         if not resume:
@@ -197,8 +213,6 @@ def _take_up(directory, plan, resume):
                 "a resumed sweep must have the options that it began with. "
                 f"Received: {'; '.join(changes)} ({path}). Try another --name"
             )
-    directory.mkdir(parents=True, exist_ok=True)
-    write_json(path, plan)
 
 
 def _changes(before, plan):

@@ -17,13 +17,14 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from kerasae.atomic import write_file
 from kerasae.callbacks.stability_guard import check_learnt, mean_error, sample
-from kerasae.datasets import Data, load
+from kerasae.datasets import Data
 from kerasae.export import KERAS_FILE
 from kerasae.models.recipes import make_scaler, optimizer_of
 from kerasae.tuning import space
 from kerasae.tuning.hparams import write_hparams
 from kerasae.tuning.oracle import ORACLES, Resumable
 from kerasae.tuning.results import RESULT, TRIAL, read_json, read_result, write_json
+from kerasae.tuning.rows import load_rows
 
 
 class Sweep(BaseTuner):
@@ -49,7 +50,7 @@ class Sweep(BaseTuner):
         super().__init__(
             oracle=make_oracle(plan), directory=directory.parent, project_name=directory.name
         )
-        rows = rows or load(plan["data"], **plan["load_options"])
+        rows = rows or load_rows(plan, directory)
         self.whole = _part(plan, rows)
         with warnings.catch_warnings():
             # Constant columns have been warned of; those of a fold alone are not the user's.

@@ -5,7 +5,8 @@ from pathlib import Path
 import keras_tuner
 import pytest
 
-from kerasae.tuning import leaderboard, oracle, results, search, sweep
+from kerasae.tuning import oracle, results, search, sweep
+from kerasae.tuning.results import trial_rows
 
 
 class Killed(BaseException):
@@ -15,7 +16,7 @@ class Killed(BaseException):
 def table(directory):
     return {
         row["trial"]: tuple(v for k, v in row.items() if k not in ("seconds", "trial"))
-        for row in leaderboard(directory)
+        for row in trial_rows(directory)
     }
 
 
@@ -135,7 +136,9 @@ def test_more_trials_than_before_go_on(untrained, space, tmp_path):
 
 def test_an_exhausted_space_is_searched_whole_by_every_tuner(untrained, space, tmp_path):
     for tuner in ("random", "bayesian"):
-        rows = search("digits", space, tmp_path / tuner, tuner=tuner, max_trials=50)
+        rows = search("digits", space, tmp_path / tuner, tuner=tuner, max_trials=50).to_dict(
+            "records"
+        )
         assert len({(row["layout"], row["learning_rate"]) for row in rows}) == 6
 
 

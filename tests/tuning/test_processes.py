@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerasae.tuning import leaderboard, search
-from kerasae.tuning.results import RESULT, read_json
+from kerasae.tuning import search
+from kerasae.tuning.results import RESULT, read_json, trial_rows
 
 pytestmark = pytest.mark.tensorflow
 
@@ -82,7 +82,7 @@ def rows(tmp_path):
 def table(directory):
     return [
         {name: value for name, value in row.items() if name != "seconds"}
-        for row in leaderboard(directory)
+        for row in trial_rows(directory)
     ]
 
 
@@ -212,7 +212,7 @@ def test_a_trial_that_kills_its_process_again_and_again_is_recorded(rows, tmp_pa
 
     wait_for(kill_the_trainer_of_the_first, 240)
     assert chief.returncode == 0
-    completed, failed = leaderboard(directory)
+    completed, failed = trial_rows(directory)
     assert completed["layout"] == "8"
     assert "its process died 3 times, by signal SIGKILL" in failed["cause"]
 

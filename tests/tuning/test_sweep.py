@@ -12,8 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from kerasae import load_model
 from kerasae.datasets import load
-from kerasae.tuning import best_model, leaderboard, report, search, sweep
-from kerasae.tuning.results import read_json
+from kerasae.tuning import best_model, report, search, sweep
+from kerasae.tuning.results import read_json, trial_rows
 
 pytestmark = pytest.mark.tensorflow
 
@@ -30,7 +30,7 @@ def swept(tmp_path_factory):
 
 
 def test_rows_come_by_their_error_and_failures_last_with_their_cause(swept):
-    rows = leaderboard(swept)
+    rows = trial_rows(swept)
     assert [row["layout"] for row in rows[:2]] == ["12", "4"]
     assert 0 < rows[0]["val_mse"] < rows[1]["val_mse"]
     assert [row["status"] for row in rows] == ["completed"] * 2 + ["failed"] * 2
@@ -46,7 +46,7 @@ def test_rows_come_by_their_error_and_failures_last_with_their_cause(swept):
 def test_the_best_model_has_the_error_of_its_row_and_encodes(swept):
     model, digits = best_model(swept), load("digits")
     error = model.reconstruction_error(digits.x_test).mean()
-    assert error == pytest.approx(leaderboard(swept)[0]["val_mse"], rel=1e-5)
+    assert error == pytest.approx(trial_rows(swept)[0]["val_mse"], rel=1e-5)
     assert model.encode(digits.x_test).shape == (359, 12)
 
 
@@ -56,21 +56,25 @@ def test_the_weights_are_those_of_the_best_epoch(tmp_path, monkeypatch):
     monkeypatch.setattr(sweep, "_check_finite", lambda h: (histories.append(h), finite(h)))
     # A rate at which the error rises again.
     options = {**OPTIONS, "epochs": 12, "batch_size": 32}
-    (row,) = search("digits", {"learning_rate": [0.1]}, tmp_path / "s", **options)
+    (row,) = search("digits", {"learning_rate": [0.1]}, tmp_path / "s", **options).to_dict(
+        "records"
+    )
     (history,) = histories
     assert row["val_mse"] == min(history["val_mse"]) < history["val_mse"][-1]
     assert row["epochs"] == 1 + int(np.argmin(history["val_mse"])) < 12
     error = best_model(tmp_path / "s").reconstruction_error(load("digits").x_test).mean()
     assert error == pytest.approx(row["val_mse"], rel=1e-5)
-    (row,) = search("digits", {"learning_rate": [0.1]}, tmp_path / "t", patience=1, **options)
+    (row,) = search(
+        "digits", {"learning_rate": [0.1]}, tmp_path / "t", patience=1, **options
+    ).to_dict("records")
     assert len(histories[1]["val_mse"]) < 12
 
 
 def test_what_a_sweep_leaves_behind(swept):
     with (swept / "leaderboard.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["trial"] for row in rows] == [row["trial"] for row in leaderboard(swept)]
-    assert float(rows[0]["val_mse"]) == leaderboard(swept)[0]["val_mse"]
+    assert [row["trial"] for row in rows] == [row["trial"] for row in trial_rows(swept)]
+    assert float(rows[0]["val_mse"]) == trial_rows(swept)[0]["val_mse"]
     assert (swept / "leaderboard.png").read_bytes().startswith(b"\x89PNG")
     trial = rows[0]["trial"]
     events = EventAccumulator(str(swept / "logs" / f"trial_{trial}"))
@@ -86,7 +90,9 @@ def test_a_worker_that_is_faster_than_its_chief_shows_an_empty_table(tmp_path, s
 
 
 def test_folds_give_the_mean_and_the_spread_of_models_that_did_not_see_them(tmp_path):
-    (row,) = search("digits", {"layout": ["6"]}, tmp_path / "s", folds=3, **OPTIONS)
+    (row,) = search("digits", {"layout": ["6"]}, tmp_path / "s", folds=3, **OPTIONS).to_dict(
+        "records"
+    )
     folds = read_json(tmp_path / "s" / "trial_0000" / "result.json")["fold_mse"]
     assert len(set(folds)) == 3
     assert row["val_mse"] == pytest.approx(statistics.mean(folds))
@@ -108,14 +114,16 @@ def test_folds_part_the_training_rows_and_leave_the_test_rows_alone():
 
 def test_a_penalty_is_no_part_of_the_objective(tmp_path):
     space = {"layout": ["8"], "beta": [0.0, 10.0]}
-    rows = search("digits", space, tmp_path / "s", model="sparse", **OPTIONS)
+    rows = search("digits", space, tmp_path / "s", model="sparse", **OPTIONS).to_dict("records")
     assert [row["beta"] for row in rows] == [0.0, 10.0]
     assert rows[1]["val_mse"] < 1  # beta times KL alone is above
 
 
 def test_impossible_combinations_are_recorded_and_the_others_trained(tmp_path):
     space = {"layout": ["4"], "activation": ["tanh", "relu"]}
-    trained, failed = search("digits", space, tmp_path / "s", model="sparse", **OPTIONS)
+    trained, failed = search("digits", space, tmp_path / "s", model="sparse", **OPTIONS).to_dict(
+        "records"
+    )
     assert trained["activation"] == "tanh"
     assert "activation must be a bounded one for KL sparsity" in failed["cause"]
 
@@ -162,7 +170,7 @@ def test_files_that_cannot_be_written_stop_the_sweep_and_keep_what_was_finished(
     monkeypatch.setattr(sweep.Sweep, "_train", disk_full)
     with pytest.raises(OSError, match=r"Received: .*No space left on device .*Try --resume"):
         search("digits", space, tmp_path / "s")
-    assert len(leaderboard(tmp_path / "s")) == 2
+    assert len(trial_rows(tmp_path / "s")) == 2
     assert len(search("digits", space, tmp_path / "s", resume=True)) == 6
     assert len(calls) == 7
 
@@ -201,7 +209,7 @@ def test_a_sweep_without_a_completed_trial_has_no_winner(tmp_path, monkeypatch, 
     with pytest.raises(FileNotFoundError, match="must be the folder of a sweep"):
         best_model(tmp_path)
     monkeypatch.setattr(sweep.Sweep, "_train", fail)
-    rows = search("digits", space, tmp_path / "s")
+    rows = search("digits", space, tmp_path / "s").to_dict("records")
     assert [row["cause"] for row in rows] == ["the cause"] * 6
     with pytest.raises(ValueError, match="must have a completed trial.*6 failed.*'the cause'"):
         best_model(tmp_path / "s")
@@ -212,7 +220,7 @@ def test_the_winner_is_exported(swept, kerasae):
     assert (status, err) == (0, "")
     folder = Path("saved_models/winner/1")
     metrics = json.loads((folder / "manifest.json").read_text())["metrics"]
-    assert metrics["val_mse"] == leaderboard(swept)[0]["val_mse"]
+    assert metrics["val_mse"] == trial_rows(swept)[0]["val_mse"]
     assert (folder / "saved_model.pb").is_file()
     x = load("digits").x_test
     np.testing.assert_array_equal(load_model(folder).encode(x), best_model(swept).encode(x))
@@ -237,7 +245,7 @@ DAMAGES = {
 def test_the_runner_up_never_wins_by_damage(tmp_path, untrained, space, mistake, damage):
     """Cases 28 and 53 of faults.md."""
     directory = tmp_path / "s"
-    rows = search("digits", space, directory)
+    rows = search("digits", space, directory).to_dict("records")
     trial = min(rows, key=lambda row: row["val_mse"])["trial"]
     path = directory / f"trial_{trial}" / "result.json"
     DAMAGES[damage](path)
@@ -255,7 +263,7 @@ def test_the_runner_up_never_wins_by_damage(tmp_path, untrained, space, mistake,
 @pytest.mark.parametrize("damage", ["truncated", "missing"])
 def test_a_damaged_model_of_the_winner_is_named(tmp_path, space, mistake, damage):
     """Cases 31 and 53 of faults.md."""
-    (*_, row) = search("digits", {"layout": ["4"]}, tmp_path / "s", **OPTIONS)
+    (*_, row) = search("digits", {"layout": ["4"]}, tmp_path / "s", **OPTIONS).to_dict("records")
     path = tmp_path / "s" / f"trial_{row['trial']}" / "model.keras"
     path.write_bytes(path.read_bytes()[:1000]) if damage == "truncated" else path.unlink()
     assert str(path) in mistake("export", tmp_path / "s")
@@ -267,7 +275,7 @@ def test_a_damaged_model_of_the_winner_is_named(tmp_path, space, mistake, damage
 @pytest.mark.parametrize("content", ["", "{}", "[]", "null", '{"trial": 1}', '"text"'])
 def test_files_of_another_form_are_made_anew_or_named(tmp_path, untrained, space, name, content):
     """Case 28 of faults.md."""
-    rows = search("digits", space, tmp_path / "s")
+    rows = search("digits", space, tmp_path / "s").to_dict("records")
     place = tmp_path / "s" if name in ("sweep.json", "oracle.json") else tmp_path / "s/trial_0001"
     (place / name).write_text(content)
     (tmp_path / "s" / "trial_notes").mkdir()
@@ -295,7 +303,7 @@ def test_a_trial_that_learnt_nothing_but_divergence_does_not_win(tmp_path):
     """Case 50 of faults.md, in a sweep."""
     good, bad = search(
         "digits", {"layout": ["4"], "learning_rate": [0.01, 1e4]}, tmp_path / "s", **OPTIONS
-    )
+    ).to_dict("records")
     assert (good["learning_rate"], bad["status"]) == (0.01, "failed")
     assert "must end better than predicting the mean" in bad["cause"]
 

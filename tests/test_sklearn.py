@@ -121,10 +121,11 @@ def test_every_family_is_fitted_pickled_and_scored(family, digits):
     np.testing.assert_array_equal(loaded.decision_function(x), detector.decision_function(x))
     assert loaded.n_iter_ == 1
     features = AutoencoderTransformer(family, **options)
-    features.model_, features.n_features_in_ = loaded.model_, 64
-    assert features.transform(x).shape == (64, 3)
-    assert features.inverse_transform(features.transform(x)).shape == (64, 64)
-    assert len(features.get_feature_names_out()) == 3
+    features.model_, features.n_features_in_, features.schema_ = loaded.model_, 64, None
+    codings = features.transform(x)
+    assert codings.shape == (64, 68 if family == "residual-denoiser" else 3)
+    assert features.inverse_transform(codings).shape == (64, 64)
+    assert len(features.get_feature_names_out()) == codings.shape[1]
 
 
 def test_a_builder_stands_for_a_family(iris):

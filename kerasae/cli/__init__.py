@@ -7,7 +7,7 @@ import sys
 import threading
 import traceback
 import warnings
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -44,7 +44,7 @@ def main() -> None:
     stopped: list[int] = []
     before = _stop_cleanly(stopped)
     try:
-        status = _app()(args=arguments, standalone_mode=False) or 0
+        status = _app()(args=arguments, prog_name="kerasae", standalone_mode=False) or 0
         if stopped and status:  # typer makes a status of the exception
             raise KeyboardInterrupt
         sys.exit(status)
@@ -57,7 +57,8 @@ def main() -> None:
         if hasattr(error, "format_message"):
             message = error.format_message()
             dot = "" if message.endswith((".", "?")) else "."
-            _end(f"{message}{dot} Try kerasae --help", 2)
+            path = getattr(getattr(error, "ctx", None), "command_path", "kerasae")
+            _end(f"{message}{dot} Try {path} --help", 2)
         if not _of_the_user(error):
             raise
         _end(_message(error), 2)
@@ -148,17 +149,35 @@ def _app() -> typer.Typer:
     from kerasae.cli.info import info
     from kerasae.cli.report import report
     from kerasae.cli.serve import serve
+    from kerasae.cli.suggestions import Commands
     from kerasae.cli.train import train
     from kerasae.cli.tune import tune
 
     app = typer.Typer(
+        cls=Commands,
         help="Autoencoders from the command line: train, compute deep features, find anomalies. "
         "With --traceback any error shows where it comes from.",
         no_args_is_help=True,
-        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
+
+    def version(asked: bool) -> None:
+        if asked:
+            from kerasae._version import __version__
+
+            print(f"kerasae {__version__}")
+            raise typer.Exit
+
+    @app.callback()
+    def options(
+        version: Annotated[
+            bool, typer.Option("--version", callback=version, is_eager=True, help="Shows it.")
+        ] = False,
+    ) -> None:
+        pass
+
     using = (train, features, anomalies, generate, report)
     for command in (*using, tune, export, serve, chapter, info):
         app.command()(command)

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from kerasae.cli.families import FamilyOption
 from kerasae.cli.terminal import (
     THRESHOLDS,
     DataOption,
@@ -29,7 +30,7 @@ HELD = 8
 
 def train(
     data: DataOption = "digits",
-    model: Annotated[str, typer.Option(help="Family of the zoo.")] = "stacked",
+    model: FamilyOption = "stacked",
     hidden: Annotated[
         str | None,
         typer.Option(help="Widths, 300-100-300. By default as many as columns, then a quarter."),

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from kerasae.cli.families import OptionalFamilyOption
 from kerasae.cli.terminal import DataOption, KeyOption, LabelOption, console, data_name, starting
 
 SWEEPS = ("layouts", "beta", "search")
@@ -25,7 +26,7 @@ def tune(
             "batch_size, corruption, stddev, rate, and arguments of the family.",
         ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Family of the zoo.")] = None,
+    model: OptionalFamilyOption = None,
     tuner: Annotated[str, typer.Option(help="grid, random, bayesian or hyperband.")] = "grid",
     max_trials: Annotated[
         int | None, typer.Option(help="By default all of a grid, 10 of random and bayesian.")

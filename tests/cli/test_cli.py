@@ -230,7 +230,7 @@ def test_options_of_another_family_are_refused(mistake):
 
 
 MISTAKES = {
-    "trian": "No such command 'trian'",
+    "trian": "Received: command='trian'. Try kerasae train",
     "train digts": "data set must be one of digits, mnist. Received: data set='digts'. Try digits",
     "train --model staked": "model must be one of adversarial, contractive",
     "train --hidden 300-100": "layout='300-100'. Try 300-100-300",

@@ -15,7 +15,13 @@ PATHS = sorted(PACKAGE.rglob("*.py"))
 
 # Each package may import those of the lines above it.
 ORDER = [
-    {"kerasae._version", "kerasae._registration", "kerasae.atomic", "kerasae.validation"},
+    {
+        "kerasae._version",
+        "kerasae._registration",
+        "kerasae.atomic",
+        "kerasae.text",
+        "kerasae.validation",
+    },
     {"kerasae.datasets", "kerasae.layers", "kerasae.plots", "kerasae.serving"},
     {  # which every model holds
         "kerasae.anomaly.calibration",

@@ -68,12 +68,13 @@ def check_learnt(
     remedies: str,
     worst: float = 0.0,
     steps: int = 0,
+    allow_short: bool = True,
 ) -> None:
     """Refuses a model that is worse than predicting the mean of each column.
 
-    One that had fewer than 1,000 steps passes if it is better than it was before them and never was
-    much worse, as it may still be on its way; one within a tenth of the mean's error passes as a
-    poor fit.
+    One within a tenth of the mean's error passes as a poor fit. With `allow_short` one passes, too,
+    that had fewer than 1,000 steps, is better than it was before them and never was much worse, as
+    it may still be on its way.
 
     Args:
         mse: Mean squared error of the model, on scaled values.
@@ -83,14 +84,19 @@ def check_learnt(
         worst: The highest one of an epoch; by default of no account, as in a sweep, which ranks
             what is poor.
         steps: Number of steps that the model was trained for; by default of no account.
+        allow_short: Whether a model passes that may still be on its way.
 
     Raises:
         DivergedError: The model is worse.
     """
     limit = NEAR_MEAN * baseline
-    if steps < FEW_STEPS and worst <= MUCH_WORSE * before:
+    on_its_way = steps < FEW_STEPS and worst <= MUCH_WORSE * before
+    if on_its_way and allow_short:
         limit = max(limit, before)
-    if mse > limit or not math.isfinite(mse):
+    elif on_its_way and mse < before:
+        remedies = f"more epochs (--epochs), allow_short (--allow-short), or {remedies}"
+    # Of constant rows alone there is nothing to learn but their mean.
+    if (mse > limit and baseline > 0) or not math.isfinite(mse):
         what = f"a mean squared error of {mse:.5g}"
         message = (
             "training must end better than predicting the mean of each column. "
@@ -127,6 +133,8 @@ class StabilityGuard(keras.callbacks.Callback):
         growth: G above, more than 1; infinity for NaN and infinite values alone.
         x: Rows in the user's units, shape (rows, *row_shape), best those to train on, of which at
             most 5,000 are used; or None.
+        allow_short: Whether a training of fewer than 1,000 steps passes that is still on its way
+            down to the error of the mean.
 
     Raises:
         ValueError: `growth` is not more than 1.
@@ -145,12 +153,15 @@ class StabilityGuard(keras.callbacks.Callback):
 
     needs_every_batch = False  # the mean so far shows a break after the execution, too
 
-    def __init__(self, growth: float = 1e4, x: np.ndarray | None = None) -> None:
+    def __init__(
+        self, growth: float = 1e4, x: np.ndarray | None = None, allow_short: bool = True
+    ) -> None:
         super().__init__()
         if not growth > 1:
             raise ValueError(f"growth must be above 1. Received: growth={growth}")
         self.growth = growth
         self.x = None if x is None else sample(x)
+        self.allow_short = allow_short
         self.first_loss: float | None = None
         self.best: float = math.inf
         self.first_mse: float | None = None
@@ -226,6 +237,7 @@ class StabilityGuard(keras.callbacks.Callback):
             worst=self.worst,
             baseline=mean_error(self.model.scaler, self.x),
             steps=steps,
+            allow_short=self.allow_short,
             remedies=self._remedies(_rate(self.model)),
         )
 

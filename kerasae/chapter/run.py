@@ -37,7 +37,7 @@ def run(data: str, section: str, directory: Path, epochs: int | None, console: C
     """
     numbers = [one for one in SECTIONS if section == "all" or f"{one}.".startswith(f"{section}.")]
     if not numbers:
-        raise ValueError(unknown("section", section, ["all", *SECTIONS]))
+        raise ValueError(unknown("section", section, ["all", *SECTIONS], "--section"))
     directory.mkdir(parents=True, exist_ok=True)
     report = directory / "report.html"
     start = time.perf_counter()

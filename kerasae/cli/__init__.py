@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kerasae.cli.text import printable
+from kerasae.text import printable
 
 # What libraries raise because of a file, a number or a machine, though it is none of the classes
 # that `_of_the_user` knows: by the top package and the class, as most are not imported here.
@@ -56,6 +56,9 @@ def main() -> None:
         # Usage errors of the parser, whose class depends on where typer keeps click.
         if hasattr(error, "format_message"):
             message = error.format_message()
+            if type(error).__name__.startswith("NoArgsIsHelp"):
+                print(message, file=sys.stderr)
+                sys.exit(2)
             dot = "" if message.endswith((".", "?")) else "."
             path = getattr(getattr(error, "ctx", None), "command_path", "kerasae")
             _end(f"{message}{dot} Try {path} --help", 2)

@@ -9,6 +9,7 @@ import typer
 from kerasae.cli.terminal import (
     THRESHOLDS,
     DataOption,
+    KeepOption,
     KeyOption,
     LabelOption,
     ModelArgument,
@@ -38,6 +39,7 @@ def anomalies(
     per_feature: Annotated[bool, typer.Option(help="Write each column's error too.")] = False,
     key: KeyOption = None,
     label: LabelOption = None,
+    keep: KeepOption = None,
 ) -> None:
     """Writes the anomaly scores of all rows of DATA, and pictures of the errors and worst rows."""
     with starting():
@@ -49,10 +51,10 @@ def anomalies(
         from kerasae.export import load_model
     check_suffix(output, (".csv", ".parquet"))
     autoencoder = load_model(model)
-    rows = load_rows(autoencoder, data, key, label)
+    rows = load_rows(autoencoder, data, key, label, keep)
     if threshold or normal or guard is not None or not autoencoder.anomaly.fitted:
         source = normal or data
-        x = load_rows(autoencoder, normal, key, label).x if normal else rows.x
+        x = load_rows(autoencoder, normal, key, label, keep).x if normal else rows.x
         anomaly.calibrate(autoencoder, x, threshold or "p99", guard or 0.0)
         console.print(f"threshold and p-values from the {len(x)} rows of {source}", soft_wrap=True)
     scores = anomaly.score(autoencoder, rows.x, verbose=verbosity())

@@ -5,7 +5,14 @@ from typing import Annotated
 
 import typer
 
-from kerasae.cli.terminal import OutputOption, console, model_name, show_path, starting
+from kerasae.cli.terminal import (
+    OutputOption,
+    check_name,
+    console,
+    model_name,
+    show_path,
+    starting,
+)
 
 FORMATS = {"saved_model": "SavedModel", "onnx": "ONNX", "litert": "LiteRT"}
 
@@ -29,8 +36,9 @@ def export(
     """Publishes a model as OUTPUT/NAME/VERSION, for TF Serving, ONNX Runtime or LiteRT."""
     from kerasae.validation import unknown
 
+    check_name(name)
     if form not in FORMATS:
-        raise ValueError(unknown("format", form, FORMATS))
+        raise ValueError(unknown("format", form, FORMATS, "--format"))
     with starting():
         from kerasae.export import load_model, publish_model, read_manifest, write_serving_files
         from kerasae.tuning.results import best_metrics, best_model, is_sweep

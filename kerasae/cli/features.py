@@ -7,6 +7,7 @@ import typer
 
 from kerasae.cli.terminal import (
     DataOption,
+    KeepOption,
     KeyOption,
     LabelOption,
     ModelArgument,
@@ -22,6 +23,7 @@ def features(
     layer: Annotated[str, typer.Option(help="Layer whose output to write.")] = "codings",
     key: KeyOption = None,
     label: LabelOption = None,
+    keep: KeepOption = None,
 ) -> None:
     """Writes the deep features of all rows of DATA, in their order."""
     with starting():
@@ -30,7 +32,7 @@ def features(
         from kerasae.methods import deep_features
     check_suffix(output, (".parquet", ".csv", ".npy"))
     autoencoder = load_model(model)
-    x = load_rows(autoencoder, data, key, label).x
+    x = load_rows(autoencoder, data, key, label, keep).x
     codings = deep_features(autoencoder, x, layer, verbose=verbosity()).reshape(len(x), -1)
     names = [f"{layer}_{i}" for i in range(1, codings.shape[1] + 1)]
     write_table(dict(zip(names, codings.T, strict=True)), output)

@@ -15,7 +15,9 @@ def generate(
         Path, typer.Option("--output", "-o", help=".png, .parquet, .csv or .npy file.")
     ],
     count: Annotated[int, typer.Option("--count", "-n", help="How many rows.")] = 100,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same rows.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**31 - 1, help="The same seed gives the same rows.")
+    ] = None,
 ) -> None:
     """Writes new rows, or a picture of them, from a variational or adversarial model."""
     from kerasae.validation import check_count
@@ -25,9 +27,15 @@ def generate(
         from kerasae import plots
         from kerasae.atomic import write_file
         from kerasae.cli.tables import check_suffix, verbosity, write_table
+        from kerasae.datasets.archives import memory
         from kerasae.export import load_model
     check_suffix(output, (".png", ".parquet", ".csv", ".npy"))
     autoencoder = load_model(model)
+    if (needed := 4 * count * math.prod(autoencoder.row_shape)) > memory():
+        raise ValueError(
+            f"--count must give rows that fit into the memory of {memory() / 2**30:.0f} GiB. "
+            f"Received: --count={count}, rows of {needed / 2**30:.0f} GiB. Try several files"
+        )
     rows = autoencoder.generate(count, seed, verbose=verbosity())
     if output.suffix == ".png":
         figure = plots.images(rows, _image_shape(autoencoder))

@@ -1,7 +1,7 @@
 """`kerasae info`."""
 
 from kerasae.cli.terminal import ModelArgument, console, starting
-from kerasae.cli.text import printable
+from kerasae.text import printable
 
 # Keys of the manifest that have a table of their own, or a line.
 APART = ("layout", "columns", "table", "metrics", "row_shape", "files")

@@ -34,12 +34,19 @@ def serve(
     batch_wait: Annotated[
         float, typer.Option(help="Milliseconds that a request waits for others.")
     ] = 2,
+    load_limit: Annotated[
+        float, typer.Option(help="Seconds that a new version may take to load and to be tried.")
+    ] = 120,
 ) -> None:
     """Serves saved models over REST and gRPC: a TF-Serving-compatible subset for laptops."""
     labels = dict(map(_label, label or ()))
     for option, port in (("--rest-port", rest_port), ("--grpc-port", grpc_port)):
         if not 0 <= port < 65536:
             raise ValueError(f"{option} must lie in [0, 65535]. Received: {option}={port}")
+    if not 0 < max_body < 2**30:
+        raise ValueError(
+            f"--max-body must lie in (0, {2**30}). Received: --max-body={max_body}. Try 32"
+        )
     logging.basicConfig(format="%(asctime)s %(message)s", level="WARNING", stream=sys.stderr)
     logging.getLogger("kerasae.serving").setLevel("INFO")
     # It logs a traceback for each damaged message; the client has the error already.
@@ -63,6 +70,7 @@ def serve(
         batch_rows=batch_rows,
         batch_wait=batch_wait / 1000,
         labels=labels,
+        load_limit=load_limit,
     )
     if not is_loopback(host):
         console.print(f"warning: no authentication, anyone who can reach {host} can use the models")

@@ -8,17 +8,29 @@ from typing import Any
 import numpy as np
 
 from kerasae.atomic import write_file
-from kerasae.cli.text import as_cell
 from kerasae.datasets import Data, load
 from kerasae.models import Autoencoder
+from kerasae.text import as_cell
 from kerasae.validation import required
 
 
-def load_rows(autoencoder: Autoencoder, data: str, key: str | None, label: str | None) -> Data:
+def load_rows(
+    autoencoder: Autoencoder,
+    data: str,
+    key: str | None,
+    label: str | None,
+    keep: Sequence[str] | None = None,
+) -> Data:
     """The data, its columns in the order of the model where both have names."""
     image_shape = autoencoder.row_shape if len(autoencoder.row_shape) == 3 else None
-    columns = autoencoder.columns
-    rows = load(data, key=key, label=label, columns=columns, image_shape=image_shape)
+    rows = load(
+        data,
+        key=key,
+        label=label,
+        columns=autoencoder.columns,
+        keep=keep or (),
+        image_shape=image_shape,
+    )
     # Flat rows become images here, and those that do not fit are refused.
     rows = rows._replace(x=autoencoder._checked_rows(rows.x, data))
     shown = image_shape[:2] if image_shape and image_shape[2] == 1 else image_shape

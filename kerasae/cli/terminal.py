@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from kerasae.cli.text import printable
+from kerasae.text import printable
 
 
 class Terminal(Console):
@@ -39,6 +39,10 @@ ModelArgument = Annotated[
 KeyOption = Annotated[str | None, typer.Option(help="Array of an .npz that holds the rows.")]
 LabelOption = Annotated[
     str | None, typer.Option(help="Column of a table that holds labels, left out of the rows.")
+]
+KeepOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Column of a table to learn, though it numbers or names the rows."),
 ]
 OutputOption = Annotated[Path, typer.Option(help="Folder of the saved models.")]
 
@@ -73,6 +77,15 @@ def starting() -> Iterator[None]:
 def show_path(what: str, path: Path | str) -> None:
     """Prints where something was written, on one line that can be copied."""
     console.print(f"{what}: {printable(str(path), kept='')}", soft_wrap=True, highlight=False)
+
+
+def check_name(name: str | None) -> None:
+    """Refuses what is not the name of one folder in the one where outputs go."""
+    if name is not None and (not name or name in (".", "..") or "/" in name or "\0" in name):
+        raise ValueError(
+            "--name must be the name of one folder. "
+            f"Received: --name={name!r}. Try --output for the folder around it"
+        )
 
 
 def data_name(data: str | Path) -> str:

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import os
 import shlex
 import sys
 import time
@@ -15,9 +14,11 @@ from kerasae.cli.families import FamilyOption
 from kerasae.cli.terminal import (
     THRESHOLDS,
     DataOption,
+    KeepOption,
     KeyOption,
     LabelOption,
     OutputOption,
+    check_name,
     console,
     data_name,
     show_path,
@@ -83,7 +84,13 @@ def train(
         str | None, typer.Option(help="gaussian:STDDEV or salt-pepper:RATE, in training only.")
     ] = None,
     threshold: Annotated[str, typer.Option(help=THRESHOLDS + ", of the test rows.")] = "p99",
-    seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
+    allow_short: Annotated[
+        bool,
+        typer.Option(
+            "--allow-short", help="Publishes a short training that is worse than the mean, too."
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Gives the same weights.")] = 0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Goes on with a training that was stopped.")
     ] = False,
@@ -91,11 +98,13 @@ def train(
     output: OutputOption = Path("saved_models"),
     key: KeyOption = None,
     label: LabelOption = None,
+    keep: KeepOption = None,
     test_fraction: Annotated[float, typer.Option(help="Rows kept for testing.")] = 0.2,
 ) -> None:
     """Trains an autoencoder and saves it with its metrics and plots as OUTPUT/NAME/VERSION."""
     from kerasae.validation import check_count, parse_layout, parse_size
 
+    check_name(name)
     check_count("--epochs", epochs)
     check_count("--batch-size", batch_size)
     hidden_units = hidden and parse_layout(hidden)
@@ -103,6 +112,7 @@ def train(
         import keras
 
         from kerasae import anomaly
+        from kerasae.callbacks import StabilityGuard
         from kerasae.cli.backups import backup_folder
         from kerasae.datasets import load
         from kerasae.datasets.archives import memory
@@ -113,9 +123,14 @@ def train(
     options = recipes.family_options(model, {**options, "tied": tied or None})
     anomaly.threshold_rule(threshold)
     shape = parse_size(size) if size else None
-    held = memory() // HELD
     rows = load(
-        data, key=key, label=label, test_fraction=test_fraction, image_shape=shape, held=held
+        data,
+        key=key,
+        label=label,
+        keep=keep or (),
+        test_fraction=test_fraction,
+        image_shape=shape,
+        held=memory() // HELD,
     )
     input_shape = recipes.row_shape(model, rows.x.shape[1], rows.image_shape, images)
     rows = rows._replace(x=rows.x.reshape(-1, *input_shape))
@@ -134,14 +149,16 @@ def train(
     count = len(x) + len(rows.more)
     batch_size = min(batch_size or recipes.default_batch_size(count), count)
     epochs = epochs or recipes.default_epochs(count, batch_size)
+    recipes.start_at_mean(autoencoder, x)
     autoencoder.compile(recipes.optimizer_of(autoencoder, learning_rate))
     directory = output / (name or f"{data_name(data)}-{model}")
     began = {**options, "model": model, "scaler": scaler, "hidden": list(hidden_units)}
     began |= {"epochs": epochs, "batch size": batch_size, "learning rate": learning_rate}
     began |= {"seed": seed, "rows": _rows_of(rows)}
     with backup_folder(directory, began, resume) as folder:
+        guard = StabilityGuard(x=x, allow_short=allow_short)
         start = time.perf_counter()
-        history = _fit(autoencoder, rows, epochs, batch_size, folder)
+        history = _fit(autoencoder, rows, epochs, batch_size, folder, guard)
         seconds = time.perf_counter() - start
         metrics, pca = _compare_with_pca(autoencoder, rows)
         if rows.is_test.any():
@@ -164,27 +181,26 @@ def _rows_of(rows):
 
 def _check_memory(input_shape, hidden_units):
     """Refuses widths whose weights alone, with Adam's two moments, exceed the memory there is."""
+    from kerasae.datasets.archives import memory
+    from kerasae.validation import shortened
+
     first = input_shape[-1] if len(input_shape) == 3 else math.prod(input_shape)
     pairs = itertools.pairwise((first, *hidden_units))
     needed = 2 * 3 * 4 * sum(inner * outer for inner, outer in pairs)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > memory:
-        widest = str(max(hidden_units))
-        shown = widest if len(widest) < 20 else f"{widest[:10]}... ({len(widest)} digits)"
+    if needed > memory():
         raise ValueError(
-            f"hidden must give a model that fits into the memory of {memory / 2**30:.0f} GiB. "
-            f"Received: a width of {shown}. Try smaller widths"
+            f"hidden must give a model that fits into the memory of {memory() / 2**30:.0f} GiB. "
+            f"Received: a width of {shortened(max(hidden_units))}. Try smaller widths"
         )
 
 
-def _fit(autoencoder, rows, epochs, batch_size, folder):
+def _fit(autoencoder, rows, epochs, batch_size, folder, guard):
     from keras.callbacks import LambdaCallback
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from kerasae.callbacks import AtomicBackup, StabilityGuard
+    from kerasae.callbacks import AtomicBackup
 
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    guard = StabilityGuard(x=rows.x_train)
     backup = AtomicBackup(folder, [guard], keep=True)
     if backup.path.exists():
         console.print(f"going on from {backup.path}", soft_wrap=True, highlight=False)

@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from kerasae.cli.families import OptionalFamilyOption
-from kerasae.cli.terminal import DataOption, KeyOption, LabelOption, console, data_name, starting
+from kerasae.cli.terminal import (
+    DataOption,
+    KeepOption,
+    KeyOption,
+    LabelOption,
+    check_name,
+    console,
+    data_name,
+    starting,
+)
 
 SWEEPS = ("layouts", "beta", "search")
 
@@ -40,18 +49,22 @@ def tune(
     ] = None,
     folds: Annotated[int | None, typer.Option(help="Parts to cross-validate on.")] = None,
     scaler: Annotated[str, typer.Option(help="As in kerasae train.")] = "range",
-    seed: Annotated[int, typer.Option(min=0, help="Every trial starts from it.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Every trial starts from it.")
+    ] = 0,
     workers: Annotated[int, typer.Option(help="Processes, which share the cores.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Goes on with a sweep.")] = False,
     name: Annotated[str | None, typer.Option(help="By default DATA-SWEEP.")] = None,
     output: Annotated[Path, typer.Option(help="Folder of the sweeps.")] = Path("sweeps"),
     key: KeyOption = None,
     label: LabelOption = None,
+    keep: KeepOption = None,
     test_fraction: Annotated[float, typer.Option(help="Rows kept for testing.")] = 0.2,
 ) -> None:
     """Trains a model for each combination of hyperparameters and ranks them by val_mse."""
     from kerasae.validation import unknown
 
+    check_name(name)
     if sweep not in SWEEPS:
         raise ValueError(unknown("sweep", sweep, SWEEPS))
     with starting():
@@ -74,7 +87,12 @@ def tune(
         seed=seed,
         workers=workers,
         resume=resume,
-        load_options={"key": key, "label": label, "test_fraction": test_fraction},
+        load_options={
+            "key": key,
+            "label": label,
+            "keep": keep or None,
+            "test_fraction": test_fraction,
+        },
         reference=book.mse if book and data == "mnist" else None,
         console=console,
     )

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,6 +67,7 @@ def load(
     key: str | None = None,
     label: str | None = None,
     columns: Sequence[str] | None = None,
+    keep: Collection[str] = (),
     test_fraction: float = 0.2,
     image_shape: Sequence[int | None] | None = None,
     held: int | None = None,
@@ -83,7 +84,9 @@ def load(
             the only one.
         label: Column of a .csv or .parquet that holds labels rather than a number to learn.
         columns: Columns of a .csv or .parquet to read, in this order; the cells of others are not
-            read. By default all but the row index that pandas writes.
+            read. By default all but those that number the rows or name them: a row index, whole
+            numbers called an identifier, texts that are nearly all different.
+        keep: Columns of a .csv or .parquet that stay though they number the rows.
         test_fraction: Share of the rows kept for testing where the source has no such split of its
             own, in [0, 1); drawn by a fixed seed.
         image_shape: (height, width) or (height, width, channels) that image files are brought to,
@@ -117,13 +120,18 @@ def load(
             f"test_fraction must lie in [0, 1). Received: test_fraction={test_fraction}"
         )
     if name_or_path in NAMED:
+        if keep:
+            raise ValueError(
+                f"keep (--keep) must go with named columns. Received: keep={list(keep)} "
+                f"({name_or_path})"
+            )
         return NAMED[name_or_path](test_fraction)
     path = Path(name_or_path)
     if not path.suffix and not path.exists():
         raise ValueError(unknown("data set", name_or_path, list(NAMED)))
     if path.is_dir() and path.suffix.lower() != ".parquet":
         return _images(path, image_shape, test_fraction, held)
-    return _data(files.read(path, key, label, columns), test_fraction, path)
+    return _data(files.read(path, key, label, columns, keep), test_fraction, path)
 
 
 def _digits(test_fraction):
@@ -205,6 +213,11 @@ def _data(parts, test_fraction, where):
     else:
         drawn = np.random.default_rng(0).permutation(len(x))[: round(test_fraction * len(x))]
         is_test[drawn] = True
+        if is_test.all():
+            raise ValueError(
+                "test_fraction must leave rows to train on. "
+                f"Received: test_fraction={test_fraction} of {len(x)} rows ({where})"
+            )
     if y is not None and len(y) != len(x):
         raise ValueError(
             f"y must hold one label a row. Received: {len(y)} labels for {len(x)} rows ({where})"

@@ -36,7 +36,7 @@ def publish(
         FileExistsError: The version exists; nothing is touched.
         ValueError: The version is not a whole number of at least 1.
     """
-    check_count("version", version)
+    check_count("version", version, 10**18 - 1)  # TF Serving reads 64 bits
     if version is not None and (Path(directory) / str(int(version))).exists():
         raise FileExistsError(_exists(directory, version))
 

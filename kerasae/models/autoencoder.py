@@ -205,10 +205,7 @@ class Autoencoder(RowModel):
 
     def _scaled_pair(self, x, y, y_pred):
         if y is not None and None not in (shape := tuple(y.shape[1:])) and shape != self.row_shape:
-            raise ValueError(
-                f"y must be rows of shape {self.row_shape}, which the model is trained to give. "
-                f"Received: targets of shape {shape}. Try leaving labels out of the batches"
-            )
+            raise ValueError(self._no_rows("y", shape, "leaving labels out of the batches"))
         target = target_of(self.scaler, x if y is None else y)
         return target, y_pred if outputs_are_scaled() else scale(self.scaler, y_pred)
 
@@ -233,9 +230,25 @@ class Autoencoder(RowModel):
         if real.any():
             super()._check_limits(x[real], float("inf"), where)
 
+    def _no_rows(self, where, shape, hint):
+        return (
+            f"{where} must be rows of shape {self.row_shape}, which the model is trained to give. "
+            f"Received: targets of shape {shape}. Try {hint}"
+        )
+
+    def _checked_arguments(self, given: dict[str, Any], trains: bool = False) -> dict[str, Any]:
+        if given.get("class_weight") is not None:
+            raise ValueError(
+                "class_weight must be None: rows have no classes. "
+                f"Received: class_weight={given['class_weight']}. Try sample_weight"
+            )
+        return super()._checked_arguments(given, trains)
+
     def _checked_targets(self, y: Any, rows: Any, where: str) -> Any:
         if y is None:
             return None
+        if getattr(y, "ndim", 2) < 2:
+            raise ValueError(self._no_rows(where, (), "leaving the labels out"))
         targets = self._checked_rows(y, where)
         if len(targets) != len(rows):
             raise ValueError(

@@ -99,10 +99,10 @@ class CheckedModel(keras.Model):
         Returns:
             The loss and the metrics.
         """
-        batch = {"x": x, "y": y, "sample_weight": sample_weight}
+        batch = {"x": x, "y": y, "sample_weight": sample_weight, "class_weight": class_weight}
         batch = self._checked_arguments(batch, trains=True)
         self._use_calibration()
-        return super().train_on_batch(**batch, class_weight=class_weight, return_dict=return_dict)
+        return super().train_on_batch(**batch, return_dict=return_dict)
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
@@ -221,6 +221,11 @@ class CheckedModel(keras.Model):
         targets = rows if same else self._checked_targets(y, rows, where[1])
         if sample_weight is not None:
             sample_weight = as_numbers(sample_weight, len(rows), where[2], what="weight", least=0.0)
+            if sample_weight.shape[1:] not in ((), (1,), rows.shape[1:-1]):
+                raise ValueError(
+                    f"{where[2]} must have one weight a row. "
+                    f"Received: shape {sample_weight.shape} for {len(rows)} rows"
+                )
         return rows, targets, sample_weight
 
     def _checked_targets(self, y: Any, rows: Any, where: str) -> Any:

@@ -64,7 +64,8 @@ def row_shape(
     if image_shape is None:
         raise ValueError(
             f"the rows must be images, an array of shape (rows, height, width), for model={family}."
-            f" Received: rows of {columns} columns. Try model=stacked"
+            f" Received: rows of {columns} columns. Try "
+            + ("model=stacked" if family == "convolutional" else "leaving out --images")
         )
     return (*image_shape, 1)[:3]
 
@@ -251,6 +252,42 @@ def _weighted_moments(x, sample_weight):
     rows = x.reshape(len(x), -1, x.shape[-1])
     mean = np.average(rows, axis=0, weights=sample_weight).mean(axis=0)
     return mean, np.average(np.square(rows - mean), axis=0, weights=sample_weight).mean(axis=0)
+
+
+def start_at_mean(autoencoder: Autoencoder, x: np.ndarray) -> None:
+    """Lets a new model predict about the mean of each column, before its first step.
+
+    Its last layer gets the mean as its bias and a hundredth of its kernel. From there a training
+    goes down, however short it is and whatever the scale of the rows; from random weights a short
+    one ends above the error of the mean. A model whose last layer has another form, or that is
+    better as it is, as one that corrects its input may be, stays so.
+
+    Args:
+        autoencoder: The model.
+        x: Rows to train on, shape (rows, *row_shape).
+    """
+    last = autoencoder.decoder.layers[-1]
+    inverse = OUTPUTS.get(getattr(last, "activation", None))
+    z = ops.convert_to_numpy(scale(autoencoder.scaler, x[:: 1 + len(x) // 5000]))
+    mean = z.reshape(-1, z.shape[-1]).mean(axis=0, dtype="float64")
+    if inverse is None or getattr(getattr(last, "bias", None), "shape", None) != mean.shape:
+        return
+    few = x[:: 1 + len(x) // 100]
+    error, weights = autoencoder.reconstruction_error(few).mean(), last.get_weights()
+    last.bias.assign(inverse(mean))
+    if isinstance(last, keras.layers.Dense | keras.layers.Conv2DTranspose):  # not one that is tied
+        last.kernel.assign(last.kernel / 100)
+    if autoencoder.reconstruction_error(few).mean() > error:
+        last.set_weights(weights)
+
+
+def _logit(mean):
+    probability = np.clip(mean, 0.01, 0.99)
+    return np.log(probability / (1 - probability))
+
+
+# What an output activation makes of a bias, undone.
+OUTPUTS = {keras.activations.linear: lambda mean: mean, keras.activations.sigmoid: _logit}
 
 
 def optimizer_of(autoencoder: Autoencoder, learning_rate: float) -> keras.optimizers.Optimizer:

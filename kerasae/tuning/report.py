@@ -11,9 +11,11 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from kerasae import plots
 from kerasae.atomic import write_file
+from kerasae.text import printable
 from kerasae.tuning.results import (
     PLAN,
     RESULT,
@@ -61,7 +63,7 @@ def finish(
         draw(rows[:SHOWN], _varied(directory), reference, picture)
         written += [picture, Path(directory) / "logs"]
     for path in written:
-        console.print(str(path), soft_wrap=True, highlight=False)
+        console.print(_literal(path), soft_wrap=True)
 
 
 def draw(
@@ -102,15 +104,17 @@ def table(directory: str | os.PathLike[str], reference: Mapping[Any, float] | No
     # On another machine a worker may start before its chief has written the plan.
     varied, rows = _varied(directory), trial_rows(directory) if is_sweep(directory) else []
     spread = any(row["spread"] is not None for row in rows)
-    shown = Table("trial", *varied, "val_mse")
-    for name in [*["spread"] * spread, *["book"] * bool(reference), "seconds", ""]:
-        shown.add_column(name)
+    shown = Table()
+    optional = [*["spread"] * spread, *["book"] * bool(reference)]
+    for name in ("trial", *varied, "val_mse", *optional, "seconds", ""):
+        shown.add_column(_literal(name))
     for row in rows[:SHOWN]:
         mse = "failed" if row["val_mse"] is None else f"{row['val_mse']:.5f}"
         cells = [row["trial"], *(_text(row.get(name)) for name in varied), mse]
         cells += [_text(row["spread"], ".5f")] * spread
         cells += [_text(_of_reference(reference, row, varied), ".5f")] * bool(reference)
-        shown.add_row(*cells, f"{row['seconds']:.1f}", row["cause"] or "")
+        cells += [f"{row['seconds']:.1f}", row["cause"] or ""]
+        shown.add_row(*map(_literal, cells))
     if len(rows) > SHOWN:
         shown.caption = f"{SHOWN} of {len(rows)} trials"
     for folder in trial_folders(directory).values():
@@ -120,8 +124,14 @@ def table(directory: str | os.PathLike[str], reference: Mapping[Any, float] | No
             seconds = time.time() - (folder / TRIAL).stat().st_mtime
             gap = ["..."] + [""] * (spread + bool(reference))
             named = [_text(values.get(name)) for name in varied]
-            shown.add_row(state["trial_id"], *named, *gap, f"{seconds:.0f}", "training")
+            cells = [state["trial_id"], *named, *gap, f"{seconds:.0f}", "training"]
+            shown.add_row(*map(_literal, cells))
     return shown
+
+
+def _literal(text):
+    """What a console of the caller's shows letter by letter, whatever its markup."""
+    return Text(printable(str(text)))
 
 
 def _varied(directory):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kerasae.atomic import write_file, write_text
 from kerasae.export import KERAS_FILE, load_model
 from kerasae.models import Autoencoder
+from kerasae.text import as_cell
 from kerasae.validation import required
 
 if TYPE_CHECKING:
@@ -219,13 +220,17 @@ def best_model(directory: str | os.PathLike[str]) -> Autoencoder:
 def write_table(directory: str | os.PathLike[str]) -> Path:
     """Writes the leaderboard as `leaderboard.csv` into the sweep's folder.
 
+    A text that a spreadsheet would take for a formula gets an apostrophe; numbers are as they are.
+
     Args:
         directory: Folder of the sweep.
 
     Returns:
         Path of the file.
     """
-    rows = trial_rows(directory)
+    rows = [
+        {as_cell(name): _cell(one) for name, one in row.items()} for row in trial_rows(directory)
+    ]
     path = Path(directory) / TABLE
 
     def write(beside):
@@ -236,3 +241,7 @@ def write_table(directory: str | os.PathLike[str]) -> Path:
 
     write_file(path, write)
     return path
+
+
+def _cell(value):
+    return as_cell(value) if isinstance(value, str) else value

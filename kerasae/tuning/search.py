@@ -90,7 +90,7 @@ def search(
         workers: Number of processes, among which the processor's cores are divided.
         resume: Whether to go on with a sweep that exists; the options must be those it began with,
             but for `max_trials`.
-        load_options: Other arguments of `kerasae.datasets.load`: "key", "label" and
+        load_options: Other arguments of `kerasae.datasets.load`: "key", "label", "keep" and
             "test_fraction"; of rows in memory the last one alone. One that is None is left out.
         reference: Errors to compare with, by the value of the hyperparameter that varies.
         console: `rich.console.Console` to report to, or None for silence.

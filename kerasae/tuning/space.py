@@ -43,7 +43,14 @@ def parse(settings: Iterable[str]) -> dict[str, Any]:
         >>> parse(["rho=-0.5:0.5"])
         {'rho': {'low': -0.5, 'high': 0.5}}
     """
-    return dict(map(_parse_one, settings))
+    space: dict[str, Any] = {}
+    for name, values in map(_parse_one, settings):
+        if name in space:
+            raise ValueError(
+                f"{name} must be given once (--set). Received: it twice. Try {name}=VALUE,VALUE"
+            )
+        space[name] = values
+    return space
 
 
 def _parse_one(setting):
@@ -92,7 +99,7 @@ def check(space: Mapping[str, Any], model: str, tuner: str) -> None:
     known = _names(model)
     for name, values in space.items():
         if name not in known:
-            raise ValueError(unknown("hyperparameter", name, sorted(known)))
+            raise ValueError(unknown("hyperparameter", name, known, "--set"))
         if isinstance(values, dict):
             if tuner == "grid" or name in TEXTS:
                 raise ValueError(

@@ -5,7 +5,14 @@ optional. A place such as a file or an argument stands in brackets behind what w
 """
 
 from kerasae.validation.identifiers import identifier_columns, left_out, warn_of_identifiers
-from kerasae.validation.messages import check_count, parse_layout, parse_size, required, unknown
+from kerasae.validation.messages import (
+    check_count,
+    parse_layout,
+    parse_size,
+    required,
+    shortened,
+    unknown,
+)
 from kerasae.validation.rows import (
     FLOAT32_MAX,
     LARGEST,
@@ -43,6 +50,7 @@ __all__ = [
     "parse_size",
     "refuse_channels_first",
     "required",
+    "shortened",
     "unknown",
     "warn_of_identifiers",
 ]

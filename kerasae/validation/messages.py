@@ -7,20 +7,31 @@ from typing import Any
 
 # Names of packages that differ from those of their modules.
 PACKAGES = {"sklearn": "scikit-learn", "tensorflow_serving": "tensorflow-serving-api"}
+# The most that a count of epochs, rows or layers may be, which 32 bits hold.
+MOST = 2**31 - 1
 
 
-def check_count(name: str, value: Any) -> None:
+def check_count(name: str, value: Any, most: int = MOST) -> None:
     """Refuses what is not a whole number of at least 1; None passes.
 
     Args:
         name: What the message calls the value.
         value: What came.
+        most: The highest number that makes sense.
 
     Raises:
         ValueError: It is not None and not such a number.
     """
     if value is not None and not (value >= 1 and value % 1 == 0):
         raise ValueError(f"{name} must be a whole number of at least 1. Received: {name}={value}")
+    if value is not None and value > most:
+        raise ValueError(f"{name} must be at most {most}. Received: {name}={shortened(value)}")
+
+
+def shortened(number: float) -> str:
+    """A number as text, the end of one of many digits cut."""
+    text = str(number)
+    return text if len(text) < 20 else f"{text[:10]}... ({len(text)} digits)"
 
 
 def parse_layout(text: str) -> tuple[int, ...]:
@@ -79,14 +90,29 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(parts[-1]), int(parts[0])
 
 
-def unknown(kind: str, name: Any, known: Collection[str]) -> str:
-    """The message for a `name` that is none of those `known`, with the nearest one.
+def unknown(kind: str, name: Any, known: Collection[str], where: Any = None) -> str:
+    """The message for a name that is none of those that are known, with the nearest one.
 
-    `kind` is what is named, "model" for example.
+    Args:
+        kind: What is named.
+        name: The name.
+        known: Names that would do.
+        where: The file or the option that it came from, or None.
+
+    Returns:
+        One line.
+
+    Example:
+        >>> unknown("column", "hight", ["height", "age"], "rows.csv")
+        "column must be one of age, height. Received: column='hight' (rows.csv). Try height"
     """
     nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
     hint = f". Try {nearest[0]}" if nearest else ""
-    return f"{kind} must be one of {', '.join(sorted(known))}. Received: {kind}={str(name)!r}{hint}"
+    place = "" if where is None else f" ({where})"
+    return (
+        f"{kind} must be one of {', '.join(sorted(known))}. "
+        f"Received: {kind}={str(name)!r}{place}{hint}"
+    )
 
 
 def required(module: str, use: str, extra: str | None = None) -> None:

@@ -300,7 +300,9 @@ def _check_type(rows, names, where):
     if rows.dtype.kind in "biuf":
         return
     if rows.ndim < 2 or not rows.size:
-        raise TypeError(f"{where} must hold real numbers. Received: {rows.dtype} values")
+        first = rows.ravel()[0] if rows.size else None
+        hint = ". Try pandas.DataFrame(x)" if hasattr(first, "keys") else ""
+        raise TypeError(f"{where} must hold real numbers. Received: {rows.dtype} values{hint}")
     for index, cell in np.ndenumerate(rows[0]):
         if not isinstance(cell, bool | int | float) or rows.dtype.kind == "c":
             raise TypeError(not_a_number(column(index, names), cell, where))
@@ -324,7 +326,8 @@ def _bound(rows):
 
 
 def _check_finite(rows, names, where):
-    low_high = extremes(rows).astype("float64")
+    with np.errstate(all="ignore"):  # a NaN may have bits that NumPy warns of
+        low_high = extremes(rows).astype(np.promote_types(rows.dtype, "float64"))
     if not np.isfinite(low_high).all():
         bad = ~np.isfinite(rows)
         row, *rest = np.argwhere(bad)[0]

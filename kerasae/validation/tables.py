@@ -77,8 +77,9 @@ def column_order(have: Iterable[str], wanted: Iterable[str], where: Any = "x") -
         )
     check_distinct([name for name in have if name in known], where)
     if extra:
+        count, are = ("1 column", "is") if len(extra) == 1 else (f"{len(extra)} columns", "are")
         warnings.warn(
-            f"{len(extra)} columns that the model does not know are left out ({where}): "
+            f"{count} that the model does not know {are} left out ({where}): "
             f"{', '.join(extra[:5])}",
             UserWarning,
             stacklevel=2,

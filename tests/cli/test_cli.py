@@ -81,7 +81,7 @@ def test_a_table_is_matched_by_the_names_of_its_columns(kerasae):
     for data, extra in (("train.csv", ["--label", "kind"]), ("score.parquet", [])):
         status, _, err = kerasae("features", "saved_models/t", data, *extra, "-o", data + ".npy")
         assert status == 0
-    assert "warning: 1 columns that the model does not know" in err
+    assert "warning: 1 column that the model does not know" in err
     np.testing.assert_array_equal(np.load("train.csv.npy"), np.load("score.parquet.npy"))
     status, _, err = kerasae("features", "saved_models/t", "short.csv", "-o", "x.npy")
     assert status == 2
@@ -205,7 +205,7 @@ def check_generated(kerasae, model):
 
 @pytest.mark.tensorflow
 def test_any_family_convolves_images(kerasae):
-    options = ("--images", "--corruption", "salt-pepper:0.3", "--hidden", "4-6-4")
+    options = ("--images", "--corruption", "salt-pepper:0.3", "--hidden", "4-6-4", "--allow-short")
     train = ("train", "digits", "--epochs", 1, "--name", "m", "--model", "denoising")
     status, _, err = kerasae(*train, *options)
     assert (status, err) == (0, "")

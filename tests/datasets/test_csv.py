@@ -133,7 +133,7 @@ def test_names_that_look_like_numbers_are_names(write, first, columns):
 def test_the_index_of_pandas_is_left_out_with_a_warning(write, header):
     """Case 40."""
     path = write("rows.csv", f"{header}\n0,1.5,2\n1,3,4\n")
-    with pytest.warns(UserWarning, match="row index .* is left out .*rows.csv.*reset_index"):
+    with pytest.warns(UserWarning, match="left out .*rows.csv.*, a row index. Try keep=.*--keep"):
         data = load(path, test_fraction=0)
     assert data.columns == header.split(",")[1:]
     assert data.x.tolist() == [[1.5, 2], [3, 4]]
@@ -202,7 +202,7 @@ def test_the_apostrophe_before_a_formula_is_taken_off(write, name):
 def test_columns_that_are_not_wanted_are_not_read(write, content):
     """Case 15."""
     path = write("rows.csv", f"a,z,b\n1,{content},2\n")
-    with pytest.warns(UserWarning, match="1 columns .* left out .*rows.csv.*: z"):
+    with pytest.warns(UserWarning, match="1 column .* left out .*rows.csv.*: z"):
         data = load(path, columns=["b", "a"])
     assert data.columns == ["b", "a"]
     assert data.x.tolist() == [[2, 1]]

@@ -168,7 +168,9 @@ def test_labels_are_taken_out_of_a_table(tmp_path):
     data = load(path, label="kind", test_fraction=0)
     assert data.columns == ["a", "b"]
     assert data.y.tolist() == ["red", "blue", "red"]
-    with pytest.raises(ValueError, match=r"label must be one of .*label='kin'. Try kind \("):
+    with pytest.raises(
+        ValueError, match=r"label must be one of .*label='kin' \(.*iris.csv, --label\). Try kind"
+    ):
         load(path, label="kin")
 
 

@@ -93,7 +93,7 @@ def test_the_index_of_pandas_is_left_out_with_a_warning(tmp_path):
     assert load(path).columns == ["a", "b"]
     for filtered, name in ((frame[frame.b != 6], "__index_level_0__"), (frame.set_index("b"), "b")):
         filtered.to_parquet(path)
-        with pytest.warns(UserWarning, match=f"row index '{name}' is left out .*reset_index"):
+        with pytest.warns(UserWarning, match=f"left out .*: '{name}', a row index. Try keep="):
             data = load(path, test_fraction=0)
         assert data.columns == list(filtered.columns)
         np.testing.assert_array_equal(data.x, filtered)
@@ -102,7 +102,7 @@ def test_the_index_of_pandas_is_left_out_with_a_warning(tmp_path):
 def test_columns_that_are_not_wanted_are_not_read(save):
     """Case 15."""
     path = save(v=V, t=pa.array(["x", None]), w=V)
-    with pytest.warns(UserWarning, match="1 columns .*: t"):
+    with pytest.warns(UserWarning, match="1 column .*: t"):
         assert load(path, columns=["w", "v"]).columns == ["w", "v"]
 
 

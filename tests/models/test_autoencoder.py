@@ -192,7 +192,7 @@ def test_a_data_frame_is_matched_by_the_names_of_its_columns(x):
     assert model.columns == tuple(frame.columns)
     shuffled = frame[frame.columns[::-1]]
     np.testing.assert_array_equal(model.encode(shuffled), model.encode(x))
-    with pytest.warns(UserWarning, match="1 columns that the model does not know.*label"):
+    with pytest.warns(UserWarning, match="1 column that the model does not know.*label"):
         got = model.encode(frame.assign(label=1))
     np.testing.assert_array_equal(got, model.encode(x))
     with pytest.raises(ValueError, match="Received: no column 'pixel 3', 1 missing in all"):

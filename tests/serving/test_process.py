@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from kerasae.cli import serve as kerasae_serve
 from serving.client import send
 
 COMMAND = """
@@ -113,10 +114,22 @@ def test_a_signal_lets_requests_in_flight_end(serve, plain, tmp_path_factory, un
         ([".", "--label", "stable=3"], "must be NAME:LABEL=VERSION. Received: --label='stable=3'"),
         ([".", "--queue", "0"], "queue must be finite and at least 1. Received: queue=0"),
         ([".", "--queue", "x"], "Invalid value for '--queue'"),
+        ([".", "--load-limit", "0"], "load_limit must be finite and at least 0.001. Received"),
     ],
 )
 def test_mistakes_end_with_status_2_and_one_line(mistake, arguments, message):
     assert message in mistake("serve", *arguments)
+
+
+def test_the_limit_of_loading_is_an_option(kerasae, monkeypatch, tmp_path):
+    """Case 56 of faults.md."""
+    limits = []
+    monkeypatch.setattr(
+        kerasae_serve, "_run", lambda server: limits.append(server.store.load_limit)
+    )
+    assert kerasae("serve", tmp_path, *PORTS, "--load-limit", "7.5")[0] == 0
+    assert kerasae("serve", tmp_path, *PORTS)[0] == 0
+    assert limits == [7.5, 120]
 
 
 def test_a_missing_library_names_the_extra(kerasae, monkeypatch, tmp_path):

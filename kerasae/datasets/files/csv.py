@@ -3,7 +3,7 @@
 import itertools
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,10 @@ MEGABYTE, LARGEST_BLOCK = 1 << 20, 1 << 30
 
 
 def read_csv(
-    path: Path, label: str | None = None, columns: Sequence[str] | None = None
+    path: Path,
+    label: str | None = None,
+    columns: Sequence[str] | None = None,
+    keep: Collection[str] = (),
 ) -> dict[str, Any]:
     """Reads a CSV file with a header.
 
@@ -37,7 +40,8 @@ def read_csv(
     Args:
         path: `pathlib.Path` of the file, which may be gzipped.
         label: Column that holds labels, or None.
-        columns: Columns to read, in this order, or None for all.
+        columns: Columns to read, in this order, or None for all but those that number the rows.
+        keep: Columns that stay though they number the rows.
 
     Returns:
         A dict with "x", "y" and "columns".
@@ -69,7 +73,9 @@ def read_csv(
     def is_number(cell: Any) -> bool:
         return isinstance(cell, str) and _is_cell(cell, source.decimal)
 
-    return rows_of_table(table, source.place, label, columns, place=place, is_number=is_number)
+    return rows_of_table(
+        table, source.place, label, columns, keep, place=place, is_number=is_number
+    )
 
 
 def _table(source):

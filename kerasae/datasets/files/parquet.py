@@ -1,6 +1,6 @@
 """Parquet files, and folders of them as Spark writes them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,18 @@ from kerasae.validation import required
 
 
 def read_parquet(
-    path: Path, label: str | None = None, columns: Sequence[str] | None = None
+    path: Path,
+    label: str | None = None,
+    columns: Sequence[str] | None = None,
+    keep: Collection[str] = (),
 ) -> dict[str, Any]:
     """Reads a Parquet file, or a folder of such files.
 
     Args:
         path: `pathlib.Path` of the file or folder.
         label: Column that holds labels, or None.
-        columns: Columns to read, in this order, or None for all.
+        columns: Columns to read, in this order, or None for all but those that number the rows.
+        keep: Columns that stay though they number the rows.
 
     Returns:
         A dict with "x", "y" and "columns".
@@ -44,4 +48,4 @@ def read_parquet(
     check_memory(8 * cells, path)
     with damaged(path):
         table = parquet.read_table(path, page_checksum_verification=True)
-    return rows_of_table(table, path, label, columns)
+    return rows_of_table(table, path, label, columns, keep)

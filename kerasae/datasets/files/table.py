@@ -2,13 +2,13 @@
 
 import collections
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerasae.validation import column_order, unknown
+from kerasae.validation import column_order, identifier_columns, left_out, unknown
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,6 +21,7 @@ def rows_of_table(
     path: Path | str,
     label: str | None = None,
     columns: Sequence[str] | None = None,
+    keep: Collection[str] = (),
     *,
     place: Callable[[int], str] = "row {}".format,
     is_number: Callable[[Any], bool] = lambda cell: False,
@@ -31,7 +32,9 @@ def rows_of_table(
         table: A `pyarrow.Table`.
         path: Path of its file, for the messages.
         label: Column that holds labels, or None.
-        columns: Columns to read, in this order, or None for all. The cells of others are not read.
+        columns: Columns to read, in this order, or None for all but those that number the rows.
+            The cells of others are not read.
+        keep: Columns that stay though they number the rows.
         place: Function of the number of a row, from 0, that names its place in the file.
         is_number: Function of a cell of a column that is not of numbers: whether it could be one.
 
@@ -53,13 +56,16 @@ def rows_of_table(
     y = None
     if label is not None:
         if label not in names:
-            raise ValueError(unknown("label", label, names) + f" ({path})")
+            raise ValueError(unknown("label", label, names, f"{path}, --label"))
         y = table[label].to_numpy()
         table = table.drop_columns([label])
     if columns is not None:
         table = table.select(column_order(table.column_names, columns, path))
     else:
-        table = _without_index(table, path)
+        for name in keep:
+            if name not in names:
+                raise ValueError(unknown("keep", name, table.column_names, f"{path}, --keep"))
+        table = _without_identifiers(table, path, keep)
     if not table.num_columns:
         raise ValueError(
             f"the table must have at least one column of numbers. Received: 0 columns ({path})"
@@ -80,27 +86,42 @@ def rows_of_table(
     return {"x": np.stack(cells, axis=1), "y": y, "columns": names}
 
 
-def _without_index(table, path):
-    """The table without what pandas writes of the numbers of its rows."""
-    import pyarrow as pa  # noqa: PLC0415
-
+def _without_identifiers(table, path, keep):
+    """The table without the columns that number its rows or name them."""
     try:
-        stored = (table.schema.pandas_metadata or {}).get("index_columns", ())
-        index = [name for name in stored if name in table.column_names]
+        index = (table.schema.pandas_metadata or {}).get("index_columns", ())
+        index = [name for name in index if isinstance(name, str)]  # else a range that has no column
     except (AttributeError, TypeError, ValueError):  # damaged, and not needed
         index = []
-    of_csv = table.column_names[:1] in ([""], ["Unnamed: 0"])
-    if of_csv and pa.types.is_integer(table[0].type):
-        index = table.column_names[:1]
-    if not index:
+    cells = {name: _searched(_decoded(table[name])) for name in table.column_names}
+    found = identifier_columns(cells, index, keep)
+    if not found:
         return table
+    if len(found) == table.num_columns:
+        name = next(iter(found))
+        raise ValueError(
+            "the table must have a column that describes the rows. Received: "
+            f"{shown(name)}, {found[name]} ({path}). Try keep=[{shown(name)}] (--keep) to keep it"
+        )
+    name = f"[{shown(next(iter(found)))}]"
     warnings.warn(
-        f"the row index {', '.join(map(shown, index))} is left out ({path}); "
-        "to keep it, write the table after reset_index()",
+        left_out({cut(name): why for name, why in found.items()}, path, f"keep={name} (--keep)"),
         UserWarning,
-        stacklevel=2,
+        stacklevel=3,
     )
-    return table.drop_columns(index)
+    return table.drop_columns(list(found))
+
+
+def _searched(values):
+    """The cells of a column that may number the rows; of others nothing is read."""
+    from pyarrow import types  # noqa: PLC0415
+
+    kind = values.type
+    tests = (types.is_integer, types.is_floating, types.is_string, types.is_large_string)
+    tests += (types.is_string_view, types.is_binary, types.is_fixed_size_binary)
+    if any(test(kind) for test in tests) or str(kind).startswith("extension<arrow.uuid"):
+        return values.to_numpy()
+    return ()
 
 
 def _decoded(values):

@@ -73,13 +73,12 @@ def loop_trainer(epoch):
 
 
 def kerasae_fit(half, batch_size, x):
-    import keras
-
     import kerasae
 
     random.seed(0)  # keras.utils.set_random_seed would load TensorFlow, too, on JAX
     model = kerasae.stacked_autoencoder((784,), half, scaler=None)
-    model.compile(keras.optimizers.Adam(RATE))
+    model.compile("adam")
+    model.optimizer.learning_rate = RATE
     return fit_trainer(model, x, (), batch_size)
 
 

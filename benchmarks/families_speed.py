@@ -42,7 +42,7 @@ FAMILIES = {
 }
 # What replaces the library's own choice, where it does.
 WAYS = {
-    "chosen": {(programs, "XLA_STEPS"): 1},
+    "chosen": {(programs, "XLA_STEPS"): 1, (programs, "XLA_STEPS_FUSED"): 1},
     "XLA loop": {
         (training, "gains_by_xla"): lambda model, steps: True,
         (programs, "_convolves"): lambda model: False,

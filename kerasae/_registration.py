@@ -24,7 +24,7 @@ def _importing(name):
     """Whether a module is being imported, or one inside it."""
     return any(
         f"{other}.".startswith(f"{name}.") and getattr(module.__spec__, "_initializing", False)
-        for other, module in list(sys.modules.items())
+        for other, module in sys.modules.copy().items()  # a thread may import, too
         if other != "kerasae" and getattr(module, "__spec__", None)
     )
 

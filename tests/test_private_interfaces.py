@@ -19,6 +19,9 @@ USES = {
         "_initial_epoch": "a public way for a backup to say where fit begins (BackupAndRestore)",
         "_should_trace": "a public attribute profile_batch of keras.callbacks.TensorBoard",
         "_flatten_layers": "a public iterator over all layers of a model",
+        "_momentums": "a fused update in Keras's own Adam on TensorFlow, or public moments",
+        "_velocities": "the same",
+        "_get_variable_index": "the same, or a public index for optimizers that are subclasses",
     },
     "keras-tuner": {
         "keras_tuner.src.distribute.oracle_chief": "a public chief (keras-tuner#1055 and workers)",
@@ -59,6 +62,10 @@ def test_keras_has_what_is_used():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     assert model._initial_epoch is None
     assert len(list(model._flatten_layers())) >= 2
+    adam = keras.optimizers.Adam()
+    adam.build(model.trainable_variables)
+    index = adam._get_variable_index(model.trainable_variables[1])
+    assert adam._momentums[index].shape == adam._velocities[index].shape == (1,)
     if keras.backend.backend() == "tensorflow":
         assert keras.callbacks.TensorBoard("x")._should_trace is False
 

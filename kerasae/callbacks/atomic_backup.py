@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import math
 import os
 import random
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,6 +46,8 @@ class AtomicBackup(keras.callbacks.Callback):
             named.
         keep: Whether a `fit` that reaches its end leaves a backup of it, for programs that are not
             done by then. A `fit` that goes on from there trains no more.
+        seconds: Least time between two backups, for epochs that take less than writing one. A kill
+            costs the epochs of this time.
 
     Attributes:
         path: Path of the backup, `directory/backup.npz`.
@@ -52,7 +56,7 @@ class AtomicBackup(keras.callbacks.Callback):
 
     Raises:
         OSError: The disk is full or not writable; the backup of before is whole.
-        ValueError: The backup is damaged, or of another model.
+        ValueError: The backup is damaged, or of another model; `seconds` is below 0.
 
     Warns:
         UserWarning: `fit` ends with weights that are not finite, and the backup is kept.
@@ -73,11 +77,15 @@ class AtomicBackup(keras.callbacks.Callback):
         directory: str | os.PathLike[str],
         callbacks: Sequence[keras.callbacks.Callback] = (),
         keep: bool = False,
+        seconds: float = 0.0,
     ) -> None:
         super().__init__()
+        if not seconds >= 0:
+            raise ValueError(f"seconds must be at least 0. Received: seconds={seconds}")
         self.path = Path(directory) / "backup.npz"
         self.callbacks = tuple(callbacks)
-        self.keep = keep
+        self.keep, self.seconds = keep, seconds
+        self._written = -math.inf
         self.history: dict[str, list[Any]] = {}
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -110,8 +118,9 @@ class AtomicBackup(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         # Here, not at the end of an epoch: the other callbacks have now done their part of it, and
         # before the first they have reset what they count.
-        if self._started:
+        if self._started and time.monotonic() >= self._written + self.seconds:
             self._write(epoch)
+            self._written = time.monotonic()
         elif self._counted is not None:
             _restore_callbacks(self.callbacks, *self._counted)
         self._started = True

@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from kerasae.cli.imports import without_optional_imports
+from kerasae.program_cache import cache_programs
 from kerasae.text import printable
 
 
@@ -68,9 +70,12 @@ def quiet(doing: str) -> Iterator[None]:
 def starting() -> Iterator[None]:
     """Starts Keras quietly."""
     with quiet("starting Keras"):
-        from keras import ops
-
-        ops.ones(1)
+        if "keras" not in sys.modules and os.environ.get("KERASAE_PROGRAM_CACHE") != "off":
+            with contextlib.suppress(OSError):  # no folder to keep programs in
+                cache_programs()
+        with without_optional_imports():
+            import keras
+        keras.ops.ones(1)
         yield
 
 

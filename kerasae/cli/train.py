@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from kerasae.cli.families import FamilyOption
+from kerasae.cli.imports import imported_beside
 from kerasae.cli.terminal import (
     THRESHOLDS,
     DataOption,
@@ -27,6 +28,7 @@ from kerasae.cli.terminal import (
 
 # Image files are held up to this part of the memory, and streamed beyond it.
 HELD = 8
+BACKUP_SECONDS = 1  # between two backups: what a run that is killed has to do again
 
 
 def train(
@@ -201,10 +203,11 @@ def _fit(autoencoder, rows, epochs, batch_size, folder, guard):
     from kerasae.callbacks import AtomicBackup
 
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    backup = AtomicBackup(folder, [guard], keep=True)
+    backup = AtomicBackup(folder, [guard], keep=True, seconds=BACKUP_SECONDS)
     if backup.path.exists():
         console.print(f"going on from {backup.path}", soft_wrap=True, highlight=False)
-    with Progress(*columns, console=console) as progress:
+    later = imported_beside("sklearn.decomposition", "kerasae.export")
+    with Progress(*columns, console=console) as progress, later:
         task = progress.add_task("training", total=epochs)
 
         def show(epoch, logs):

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from kerasae.export.manifest import manifest, write_manifest
+from kerasae.layers.base import walk
 from kerasae.methods.features import layer_functions
 from kerasae.models import Autoencoder
 from kerasae.validation import required
@@ -53,7 +54,12 @@ def write_graph(model: Autoencoder, served: Signatures, folder: str | Path) -> N
         folder: Path of the folder.
     """
     archive = keras.export.ExportArchive()
-    archive.track(model)
+    tracked = [model]
+    if keras.backend.backend() == "tensorflow":
+        # For lookup tables alone. To look for them in a model, Keras would trace it once more.
+        tracked = [layer for layer in walk(model) if not isinstance(layer, keras.Model)]
+    for layer in dict.fromkeys(layer for layer in tracked if layer.built):
+        archive.track(layer)
     for signature, (function, spec) in served.items():
         archive.add_endpoint(signature, function, input_signature=[spec])
     # TensorFlow logs every time that there are no assets.

@@ -1,10 +1,12 @@
 """Autoencoders: the base model and the zoo of builders."""
 
+from kerasae.models.adam import FusedAdam
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.contractive import ContractiveAutoencoder
 from kerasae.models.denoising_stack import denoising_stack
 from kerasae.models.losses import BernoulliLikelihood, GaussianLikelihood
 from kerasae.models.series_stacks import conv1d_stack, recurrent_stack
+from kerasae.models.sources import RowSource
 from kerasae.models.stacks import conv_stack, dense_stack
 from kerasae.models.supervised import SupervisedModel, supervised_from
 from kerasae.models.zoo import (
@@ -26,7 +28,9 @@ __all__ = [
     "Autoencoder",
     "BernoulliLikelihood",
     "ContractiveAutoencoder",
+    "FusedAdam",
     "GaussianLikelihood",
+    "RowSource",
     "SupervisedModel",
     "adversarial_autoencoder",
     "contractive_autoencoder",

@@ -4,46 +4,26 @@ import contextlib
 import contextvars
 import functools
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from kerasae.layers.base import autoencoder_layers, walk
+from kerasae.models.adam import FusedAdam
+from kerasae.models.chunks import Chunk, each, on_processor
 
-# Rules for TensorFlow on a processor, measured on an AMD EPYC (benchmarks/training_speed.py): a fit
-# must have this many steps for XLA to save more time than it takes to compile, and XLA draws normal
-# numbers slowly.
-XLA_STEPS = 1000
+# Rules for TensorFlow on a processor, measured on an AMD EPYC: the steps of a fit from which on XLA
+# saves more time than it takes to compile, which it does later where the update is fused anyway;
+# and XLA draws normal numbers slowly.
+XLA_STEPS, XLA_STEPS_FUSED = 1000, 5000
 XLA_NORMALS = 50
 # Seconds between two looks of the host at the device: progress and callbacks move on then.
 EXECUTION_SECONDS = 0.5
 FIRST_STEPS = 50
-
-# Over rows, targets and weights, of which some may be None.
-each = functools.partial(keras.tree.map_structure, none_is_leaf=False)
-
-
-class Chunk(NamedTuple):
-    """Rows on the device.
-
-    Attributes:
-        parts: Rows, targets and sample weights, tensors with equal first dimensions or None; the
-            targets are None where they are the rows.
-        order: int32 tensor: the indices of the rows in the order of this epoch.
-        rows: How many they are.
-        batch_size: Rows a step; the last step of a chunk has what is left.
-        target_is_input: Whether the targets are the rows.
-    """
-
-    parts: tuple
-    order: Any
-    rows: int
-    batch_size: int
-    target_is_input: bool
 
 
 class Programs:
@@ -146,8 +126,7 @@ class Programs:
         groups += [model.metrics_variables]
         state = tuple([variable.value for variable in group] for group in groups)
         make = _on_jax_by_steps if _convolves(model) else _on_jax
-        sizes = chunk.batch_size, chunk.rows % chunk.batch_size
-        program = self._program(make, kind, chunk, *sizes)
+        program = self._program(make, kind, chunk, chunk.batch_size, chunk.rest)
         logs, state = program(state, chunk, *where, bool(rest))
         for group, values in zip(groups, state, strict=True):
             for variable, value in zip(group, values, strict=True):
@@ -174,19 +153,34 @@ def _not_of_retracing(record):
     return "retracing" not in record.getMessage()
 
 
-def gains_by_xla(model: keras.Model, steps: int) -> bool:
+def gains_by_xla(model: keras.Model, steps: float) -> bool:
     """Whether XLA saves a fit on TensorFlow and a processor more time than it takes to compile."""
     layers = list(walk(model))
     normals = sum(layer.normals_per_row for layer in autoencoder_layers(model))
     keras_noise = (keras.layers.GaussianNoise, keras.layers.GaussianDropout)
+    least = XLA_STEPS_FUSED if isinstance(model.optimizer, FusedAdam) else XLA_STEPS
     return (
-        steps >= XLA_STEPS
+        steps >= least
+        and not (has_matrix_units() and any(map(_in_bfloat16, layers)))
         and all(layer.supports_jit for layer in layers)
         and not _convolves(model)
         and not any(isinstance(layer, keras_noise) for layer in layers)
         and not any(layer.sorts for layer in autoencoder_layers(model))
         and normals <= XLA_NORMALS
     )
+
+
+@functools.cache
+def has_matrix_units() -> bool:
+    """Whether the processor multiplies matrices of bfloat16 in units for it, which XLA leaves."""
+    try:
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+
+
+def _in_bfloat16(layer):
+    return getattr(layer, "compute_dtype", None) == "bfloat16"
 
 
 def _convolves(model):
@@ -334,30 +328,6 @@ def _step_on_jax(step, batch_of):
     return one
 
 
-def on_device(rows: np.ndarray) -> Any:
-    """A tensor with a copy of an array's rows."""
-    if rows.dtype not in ("float32", "uint8") or not on_processor():
-        return keras.ops.convert_to_tensor(rows)
-    # The backends would copy them twice, the second time to where their products want them, at a
-    # multiple of 64 bytes. Here they are there from the start.
-    buffer = np.empty(rows.nbytes + 64, "uint8")
-    start = -buffer.ctypes.data % 64
-    copy = buffer[start : start + rows.nbytes].view(rows.dtype).reshape(rows.shape)
-    copy[...] = rows
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.dlpack.from_dlpack(copy)
-    import tensorflow as tf
-
-    return tf.experimental.dlpack.from_dlpack(copy.__dlpack__())
-
-
-def on_processor() -> bool:
-    """Whether all devices are processors, whose memory the rows are in."""
-    return all(device.startswith("cpu") for device in keras.distribution.list_devices())
-
-
 def runs_programs(model: keras.Model) -> bool:
     """Whether a model trains on one device that programs can be compiled for."""
     backend = keras.backend.backend()
@@ -374,55 +344,3 @@ def runs_programs(model: keras.Model) -> bool:
     # Without a strategy of the model's own, its strategy is the one in force.
     alone = model.distribute_strategy is tf.distribute.get_strategy()
     return alone and not tf.distribute.has_strategy()
-
-
-def checked_in_pipeline(
-    tensor: Any, row_shape: tuple[int, ...] | None, limits: tuple[Any, Any], message: str
-) -> Any:
-    """A tensor within a `tf.data` pipeline, whose values are looked at before they are used.
-
-    Args:
-        tensor: Symbolic tensor of a batch.
-        row_shape: Shape of its rows, or None for any; flat images get theirs.
-        limits: The lowest and the highest value, numbers or arrays of that shape.
-        message: What the error says where a value lies outside, or is NaN.
-
-    Returns:
-        The tensor, its shape known.
-    """
-    import tensorflow as tf
-
-    if row_shape is not None:
-        given = tensor.shape.rank and shape_of_rank(row_shape, tensor.shape.rank - 1)
-        tensor = tf.ensure_shape(tensor, (None, *(given or row_shape)))
-        tensor = tf.reshape(tensor, (-1, *row_shape))
-    if tensor.dtype == tf.bool:
-        return tensor
-    values = tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
-    low, high = (tf.constant(np.asarray(limit), values.dtype) for limit in limits)
-    inside = tf.reduce_all((values >= low) & (values <= high))
-    with tf.control_dependencies([tf.debugging.Assert(inside, [message])]):
-        return tf.identity(tensor)
-
-
-def shape_of_rank(row_shape: tuple[int, ...], rank: int) -> tuple[int, ...] | None:
-    """The shape that rows of a rank may come in, or None where there is none.
-
-    Args:
-        row_shape: Shape of a row: one value a column, a window, or an image.
-        rank: Number of axes without the batch's.
-
-    Returns:
-        `row_shape`, or it without a single channel, or flat.
-
-    Example:
-        >>> shape_of_rank((8, 8, 1), 2), shape_of_rank((8, 8, 3), 1), shape_of_rank((64,), 2)
-        ((8, 8), (192,), None)
-    """
-    if rank == len(row_shape):
-        return row_shape
-    if len(row_shape) not in (2, 3) or rank > len(row_shape):
-        return None
-    if rank == len(row_shape) - 1 and row_shape[-1] == 1:
-        return row_shape[:-1]
-    return (math.prod(row_shape),) if rank == 1 else None

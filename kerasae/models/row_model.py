@@ -10,11 +10,14 @@ import numpy as np
 from keras import ops
 
 from kerasae.layers.base import autoencoder_layers, walk
+from kerasae.models.adam import FusedAdam
 from kerasae.models.checks import CheckedModel
+from kerasae.models.chunks import Rows, SourceRows
 from kerasae.models.inference import Streams
 from kerasae.models.programs import Programs, gives_scaled, runs_programs, scaled_outputs
+from kerasae.models.sources import RowSource
 from kerasae.models.streams import FiniteLoss, is_checked, plain_errors
-from kerasae.models.training import Logs, Rows, evaluate_rows, fit_rows
+from kerasae.models.training import Logs, evaluate_rows, fit_rows
 from kerasae.validation import check_count, is_array
 
 # What Keras's own `fit` and `evaluate` are needed for.
@@ -71,7 +74,7 @@ class RowModel(CheckedModel):
         """Keras's `compile`, with defaults that are right for an autoencoder.
 
         Args:
-            optimizer: Name or optimizer.
+            optimizer: Name or optimizer; "adam" is `kerasae.models.FusedAdam` on TensorFlow.
             loss: Loss between scaled rows; by default the model's own, for which it was built.
             loss_weights: As in `keras.Model.compile`.
             metrics: Metrics without sample weights.
@@ -88,6 +91,8 @@ class RowModel(CheckedModel):
         Raises:
             ValueError: The learning rate is not a positive number; a schedule's may be 0.
         """
+        if optimizer == "adam" and keras.backend.backend() == "tensorflow":
+            optimizer = FusedAdam()
         optimizer = keras.optimizers.get(optimizer)
         rate = float(ops.convert_to_numpy(optimizer.learning_rate))
         if not (0 < rate < math.inf or (rate == 0 and _scheduled(optimizer))):
@@ -228,8 +233,8 @@ class RowModel(CheckedModel):
         called for every batch if one needs it, else after each program.
 
         Args:
-            x: Rows in the user's units, an array or DataFrame of shape (rows, *row_shape), or a
-                dataset of batches.
+            x: Rows in the user's units, an array or DataFrame of shape (rows, *row_shape), a
+                dataset of batches, or a `RowSource` for rows that come in pieces.
             y: Targets; by default the rows themselves.
             batch_size: Rows a step, 32 by default.
             epochs: Passes over the rows, as in `keras.Model.fit`.
@@ -266,10 +271,9 @@ class RowModel(CheckedModel):
                 return super().fit(**given)
         size = given["batch_size"] or 32
         parts, validation = _split(given)
-        rows = Rows(*parts, batch_size=size, shuffle=shuffle)
         return fit_rows(
             self,
-            rows,
+            _chunks(*parts, batch_size=size, shuffle=shuffle),
             epochs=keras.config.max_epochs() or given["epochs"],
             initial_epoch=initial_epoch,
             verbose=1 if verbose == "auto" else verbose,
@@ -293,7 +297,7 @@ class RowModel(CheckedModel):
         """Measures loss and metrics: Keras's `evaluate`, with the rows checked first.
 
         Args:
-            x: Rows in the user's units, or a dataset of batches.
+            x: Rows in the user's units, a dataset of batches, or a `RowSource`.
             y: Targets; by default the rows themselves.
             batch_size: Rows a step, 32 by default.
             verbose: As in `fit`.
@@ -312,7 +316,7 @@ class RowModel(CheckedModel):
             given = self._checked_arguments(given)
         if self._in_programs(given) and not kwargs:
             parts = given["x"], given["y"], given["sample_weight"]
-            rows = Rows(*parts, batch_size=given["batch_size"] or 32)
+            rows = _chunks(*parts, batch_size=given["batch_size"] or 32)
             verbose = 1 if verbose == "auto" else verbose
             logs = evaluate_rows(self, rows, verbose=verbose, callbacks=callbacks)
         else:
@@ -364,16 +368,23 @@ class RowModel(CheckedModel):
             not in (None, getattr(RowModel, f"make_{method}_function", None))
             for method in methods
         )
-        return (
+        of_source = len(parts) == 1 and isinstance(parts[0], RowSource)
+        arrays = bool(parts) and all(isinstance(part, np.ndarray) for part in parts)
+        takes = (
             self.compiled
-            and bool(parts)
-            and all(isinstance(part, np.ndarray) for part in parts)
-            and len(set(map(len, parts))) == 1
+            and (of_source or (arrays and len(set(map(len, parts))) == 1))
             and not any(given.get(name) for name in ONLY_KERAS)
             and not keras.config.max_steps_per_epoch()
             and not own
             and runs_programs(self)
         )
+        if not takes and any(isinstance(part, RowSource) for part in parts):
+            raise ValueError(
+                "a RowSource must come without y, sample_weight, class_weight or numbers of steps, "
+                "for a compiled model on TensorFlow or JAX and one device. Received: others. "
+                "Try pieces of (rows, targets, weights)"
+            )
+        return takes
 
     def _validation(self, validation, batch_size) -> Callable[[Any], Logs] | None:
         """A function from the list of callbacks to the logs of a validation, or None."""
@@ -382,7 +393,7 @@ class RowModel(CheckedModel):
         parts = validation if isinstance(validation, tuple) else (validation,)
         names = dict(zip(("x", "y", "sample_weight"), (*parts, None, None), strict=False))
         if self._in_programs(names):
-            rows = Rows(**names, batch_size=batch_size)
+            rows = _chunks(**names, batch_size=batch_size)
             run = lambda callbacks: evaluate_rows(self, rows, verbose=0, callbacks=callbacks)  # noqa: E731
         else:
             options = {"batch_size": batch_size} if is_array(names["x"]) else {}
@@ -401,7 +412,7 @@ class RowModel(CheckedModel):
         x, y, weights = (None if part is None else part[:1] for part in parts)
         y = x if y is None else y
         before = {id(one): ops.convert_to_numpy(one) for one in self.metrics_variables}
-        output = np.zeros(self.compute_output_shape(x.shape), "float32")
+        output = np.zeros(self.compute_output_shape(tuple(x.shape)), "float32")
         self.compute_metrics(x, y, ops.convert_to_tensor(output), weights)
         for metric in self.metrics:
             metric.reset_state()
@@ -442,12 +453,24 @@ def _scheduled(optimizer):
     return isinstance(inner.get_config().get("learning_rate"), dict)
 
 
+def _chunks(x, y=None, sample_weight=None, **options):
+    """Rows in memory or of a source, as the loop takes them."""
+    if isinstance(x, RowSource):
+        return SourceRows(x, **options)
+    return Rows(x, y, sample_weight, **options)
+
+
 def _split(given):
     """The parts to train on, and what to validate on, or None."""
     x, y, weights = parts = given["x"], given["y"], given["sample_weight"]
     share, validation = given["validation_split"], given["validation_data"]
     if validation is not None or not share:
         return parts, validation
+    if isinstance(x, RowSource):
+        raise ValueError(
+            "validation_split must be 0 for a RowSource. "
+            f"Received: validation_split={share}. Try validation_data with a source of its own"
+        )
     first = math.floor(len(x) * (1 - share))
     if not 0 < first < len(x):
         raise ValueError(

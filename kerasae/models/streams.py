@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasae.models.programs import checked_in_pipeline, shape_of_rank
+from kerasae.models.sources import CheckedSource, RowSource
 from kerasae.validation import FLOAT32_MAX, as_numbers, bounded_rows, column, is_array, names_of
 
 # How a message of a check reads within an error of TensorFlow or in its traceback.
@@ -92,7 +92,7 @@ class RowCheck:
     def tensor(self, tensor: Any) -> Any:
         """A tensor of a dataset, with the check in its pipeline."""
         message = f"{self._requirement()} NaN, infinite or other values outside in a batch"
-        return checked_in_pipeline(tensor, self.row_shape, self.limits, message)
+        return _checked_tensor(tensor, self.row_shape, self.limits, message)
 
     def _requirement(self):
         return f"{self.where} must hold finite numbers, {self.wanted}. Received:"
@@ -171,7 +171,7 @@ class NumberCheck:
         least = f" of at least {self.least:g}" if math.isfinite(self.least) else ""
         message = f"{self.where} must hold finite numbers{least}. Received: others in a batch"
         limits = max(self.least, -FLOAT32_MAX), FLOAT32_MAX
-        return checked_in_pipeline(tensor, None, limits, message)
+        return _checked_tensor(tensor, None, limits, message)
 
 
 class BatchCheck:
@@ -266,7 +266,7 @@ class FiniteLoss(keras.callbacks.Callback):
 
 def is_checked(x: Any) -> bool:
     """Whether `checked_stream` looks at each batch of a stream before it is used."""
-    own = isinstance(x, keras.utils.PyDataset | types.GeneratorType)
+    own = isinstance(x, keras.utils.PyDataset | types.GeneratorType | RowSource)
     return is_array(x) or own or (hasattr(x, "element_spec") and hasattr(x, "map"))
 
 
@@ -274,7 +274,7 @@ def checked_stream(x: Any, check: BatchCheck) -> Any:
     """A stream whose batches are checked as they come, of the same kind and length.
 
     Args:
-        x: A `tf.data.Dataset`, a `PyDataset` or a generator. Others pass as they are.
+        x: A `tf.data.Dataset`, a `PyDataset`, a generator or a `RowSource`; others pass.
         check: A `BatchCheck`.
 
     Returns:
@@ -290,7 +290,7 @@ def checked_stream(x: Any, check: BatchCheck) -> Any:
         return CheckedDataset(x, check)
     if isinstance(x, types.GeneratorType):
         return (check(batch) for batch in x)
-    return x
+    return CheckedSource(x, check) if isinstance(x, RowSource) else x
 
 
 @contextlib.contextmanager
@@ -370,3 +370,43 @@ def _at_most_three(batch):
             f"Received: {len(batch)} parts"
         )
     return batch
+
+
+def _checked_tensor(tensor, row_shape, limits, message):
+    """A tensor of a `tf.data` pipeline, its values looked at before they are used."""
+    import tensorflow as tf
+
+    if row_shape is not None:
+        given = tensor.shape.rank and shape_of_rank(row_shape, tensor.shape.rank - 1)
+        tensor = tf.ensure_shape(tensor, (None, *(given or row_shape)))
+        tensor = tf.reshape(tensor, (-1, *row_shape))
+    if tensor.dtype == tf.bool:
+        return tensor
+    values = tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
+    low, high = (tf.constant(np.asarray(limit), values.dtype) for limit in limits)
+    inside = tf.reduce_all((values >= low) & (values <= high))
+    with tf.control_dependencies([tf.debugging.Assert(inside, [message])]):
+        return tf.identity(tensor)
+
+
+def shape_of_rank(row_shape: tuple[int, ...], rank: int) -> tuple[int, ...] | None:
+    """The shape that rows of a rank may come in, or None where there is none.
+
+    Args:
+        row_shape: Shape of a row: one value a column, a window, or an image.
+        rank: Number of axes without the batch's.
+
+    Returns:
+        `row_shape`, or it without a single channel, or flat.
+
+    Example:
+        >>> shape_of_rank((8, 8, 1), 2), shape_of_rank((8, 8, 3), 1), shape_of_rank((64,), 2)
+        ((8, 8), (192,), None)
+    """
+    if rank == len(row_shape):
+        return row_shape
+    if len(row_shape) not in (2, 3) or rank > len(row_shape):
+        return None
+    if rank == len(row_shape) - 1 and row_shape[-1] == 1:
+        return row_shape[:-1]
+    return (math.prod(row_shape),) if rank == 1 else None

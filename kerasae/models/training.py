@@ -2,135 +2,21 @@
 
 import logging
 import math
-import queue
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 
-from kerasae.models.programs import Chunk, each, gains_by_xla, on_device, on_processor
+from kerasae.models.chunks import Chunks
+from kerasae.models.programs import gains_by_xla
 
 logger = logging.getLogger("kerasae")
-# Bytes of rows that are put on an accelerator at once, whose memory the model needs, too.
-CHUNK_BYTES = 2**31
 Logs = dict[str, Any]
-
-
-class Rows:
-    """Rows in memory, given to the loop in chunks, each on the device.
-
-    Rows that fit on the device are one chunk that stays there. Others come in chunks of whole
-    batches, the next one being gathered and moved in a thread while the device works.
-
-    Args:
-        x: Array of shape (rows, ...).
-        y: Targets, an array with as many rows, or None. Where they are `x` itself, or there are
-            none but sample weights, they take no second copy.
-        sample_weight: Array with as many rows, or None.
-        batch_size: Rows a step; the last step has what is left.
-        shuffle: As in `fit`.
-    """
-
-    def __init__(
-        self,
-        x: np.ndarray,
-        y: np.ndarray | None = None,
-        sample_weight: np.ndarray | None = None,
-        *,
-        batch_size: int = 32,
-        shuffle: bool | str = False,
-    ) -> None:
-        self.batch_size, self.shuffle = batch_size, shuffle
-        self.target_is_input = y is x
-        if sample_weight is not None:
-            sample_weight = np.asarray(sample_weight, keras.config.floatx())
-        self.parts = (x, None if y is x else y, sample_weight)
-        size = sum(part.nbytes for part in self.parts if part is not None)
-        self._pieces = 1 if on_processor() else max(1, math.ceil(size / CHUNK_BYTES))
-        self._resident = each(on_device, self.parts) if self._pieces == 1 else None
-
-    def __len__(self) -> int:
-        return len(self.parts[0])
-
-    @property
-    def num_batches(self) -> int:
-        """Steps of an epoch."""
-        return math.ceil(len(self) / self.batch_size)
-
-    def order(self, seed: Any) -> np.ndarray:
-        """The indices of the rows in the order that follows from a seed."""
-        order = np.arange(len(self), dtype="int32")
-        if self.shuffle:
-            rng = np.random.default_rng(seed)
-            by = self.batch_size if self.shuffle == "batch" else len(self)
-            for first in range(0, len(self), by):
-                rng.shuffle(order[first : first + by])
-        return order
-
-    def chunks(self, seed: Any = None) -> Iterator[Chunk]:
-        """The chunks of one epoch."""
-        order = self.order(seed)
-        if self._resident is not None:
-            tensor = keras.ops.convert_to_tensor(order)
-            return iter([self._chunk(self._resident, tensor)])
-        by = math.ceil(self.num_batches / self._pieces) * self.batch_size
-        pieces = (order[first : first + by] for first in range(0, len(self), by))
-        return read_ahead(map(self._gathered, pieces))
-
-    def _gathered(self, order):
-        parts = each(lambda part: on_device(part[order]), self.parts)
-        return self._chunk(parts, keras.ops.arange(len(order), dtype="int32"))
-
-    def _chunk(self, parts, order):
-        return Chunk(
-            parts, order, len(order), min(self.batch_size, len(order)), self.target_is_input
-        )
-
-
-def read_ahead(items: Iterable[Any]) -> Iterator[Any]:
-    """The items of an iterable, of which the next one is made in a thread.
-
-    An error in the thread is raised here.
-    """
-    made: queue.Queue = queue.Queue(maxsize=1)
-    stopped = threading.Event()
-
-    def put(item):
-        while not stopped.is_set():
-            try:
-                return made.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-
-    def make():
-        try:
-            for item in items:
-                put((item, None))
-                if stopped.is_set():
-                    return
-            put((None, StopIteration()))
-        except BaseException as error:
-            put((None, error))
-
-    thread = threading.Thread(target=make, daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, error = made.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
-            yield item
-    finally:
-        stopped.set()
 
 
 def fit_rows(
     model: Any,
-    rows: Rows,
+    rows: Chunks,
     *,
     epochs: int,
     initial_epoch: int,
@@ -171,7 +57,8 @@ def fit_rows(
     logs: Logs = {}
     # Keras's BackupAndRestore, and AtomicBackup, say here where a resumed fit begins.
     initial_epoch = model._initial_epoch or initial_epoch
-    xla = gains_by_xla(model, rows.num_batches * (epochs - initial_epoch))
+    # By all epochs: one that is resumed takes the same programs, to the same bits.
+    xla = gains_by_xla(model, math.inf if rows.num_batches is None else rows.num_batches * epochs)
     for epoch in range(initial_epoch, epochs):
         model.reset_metrics()
         callbacks.on_epoch_begin(epoch)
@@ -187,7 +74,7 @@ def fit_rows(
     return model.history
 
 
-def evaluate_rows(model: Any, rows: Rows, *, verbose: int | str, callbacks: Any) -> Logs:
+def evaluate_rows(model: Any, rows: Chunks, *, verbose: int | str, callbacks: Any) -> Logs:
     """Evaluates a model as `keras.Model.evaluate` does, with many steps an execution.
 
     Args:
@@ -221,9 +108,9 @@ def _run_epoch(model, kind, rows, callbacks, *, xla=False, seed=None):
     end = getattr(callbacks, f"on_{kind}_batch_end")
     flag = "stop_training" if kind == "train" else "stop_evaluating"
     fixed = model._given_steps or (1 if _watches_batches(model, callbacks, kind) else None)
-    model._build_metrics(rows.parts)
     step, logs = 0, {}
     for chunk in rows.chunks(seed):
+        model._build_metrics(chunk.parts)
         first, count = 0, math.ceil(chunk.rows / chunk.batch_size)
         while first < count and not getattr(model, flag):
             steps = min(fixed or model._programs.steps(kind), count - first)

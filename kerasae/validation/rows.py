@@ -12,14 +12,15 @@ FLOAT32_MAX = float(np.finfo("float32").max)
 # Squares of larger values, added up over the columns of some thousand rows, overflow float32.
 LARGEST = 1e15
 # Base classes of what yields batches, by which they are known without an import.
-STREAMS = ("PyDataset", "DataLoader", "IterDataset", "MapDataset", "generator")
+STREAMS = ("PyDataset", "RowSource", "DataLoader", "IterDataset", "MapDataset", "generator")
 
 
 def is_array(x: Any) -> bool:
     """Whether `x` is in memory, to be checked at once, rather than a stream of batches.
 
-    Streams are `tf.data` datasets, `keras.utils.PyDataset`, generators, and loaders of PyTorch and
-    Grain. What is neither rows nor a stream counts as in memory: `as_rows` says what it is.
+    Streams are `tf.data` datasets, `keras.utils.PyDataset`, `RowSource`, generators, and loaders of
+    PyTorch and Grain. What is neither rows nor a stream counts as in memory: `as_rows` says what it
+    is.
     """
     bases = {base.__name__ for base in type(x).__mro__}
     return not (hasattr(x, "element_spec") or bases.intersection(STREAMS))

@@ -12,8 +12,8 @@ import pytest
 
 import kerasae
 from kerasae.callbacks import AtomicBackup
-from kerasae.models import programs, training
-from kerasae.models.training import Rows, read_ahead
+from kerasae.models import chunks, programs, training
+from kerasae.models.chunks import Rows, read_ahead
 
 
 def model(**compiled):
@@ -21,6 +21,12 @@ def model(**compiled):
     made = kerasae.stacked_autoencoder((64,), (10,))
     made.compile(**{"optimizer": keras.optimizers.Adam(0.01), **compiled})
     return made
+
+
+@pytest.fixture
+def dtype_policy():
+    yield keras.config.set_dtype_policy
+    keras.config.set_dtype_policy("float32")
 
 
 def dataset(x, batch_size=32):
@@ -459,7 +465,7 @@ def test_what_xla_cannot_compile_is_trained_without_it(digits, monkeypatch):
             y.set_shape(x.shape)
             return y
 
-    monkeypatch.setattr(programs, "XLA_STEPS", 1)
+    monkeypatch.setattr(programs, "XLA_STEPS_FUSED", 1)
     encoder = keras.Sequential([keras.Input((64,)), Python(), keras.layers.Dense(10)])
     decoder = keras.Sequential([keras.Input((10,)), keras.layers.Dense(64)])
     made = kerasae.Autoencoder(encoder, decoder)
@@ -502,7 +508,7 @@ GAINS = {
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", GAINS)
 def test_long_fits_take_xla_where_it_pays(name, monkeypatch):
-    monkeypatch.setattr(programs, "XLA_STEPS", 4)
+    monkeypatch.setattr(programs, "XLA_STEPS_FUSED", 4)
     build, gains = GAINS[name]
     made, jits = build(), []
     made.compile()
@@ -512,6 +518,68 @@ def test_long_fits_take_xla_where_it_pays(name, monkeypatch):
     made.fit(x, batch_size=10, verbose=0)  # 2 steps
     made.fit(x, batch_size=10, epochs=2, verbose=0)  # 4
     assert jits == [False, True] if gains else [False]
+
+
+@pytest.mark.tensorflow
+def test_an_update_that_is_fused_needs_more_steps_for_xla(monkeypatch):
+    monkeypatch.setattr(programs, "XLA_STEPS", 4)
+    monkeypatch.setattr(programs, "XLA_STEPS_FUSED", 8)
+    gains = {
+        optimizer: [steps for steps in (3, 4, 7, 8) if programs.gains_by_xla(made, steps)]
+        for optimizer in ("adam", "sgd")
+        for made in [model(optimizer=optimizer)]
+    }
+    assert gains == {"adam": [8], "sgd": [4, 7, 8]}
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("units", [True, False])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_matrix_units_are_left_to_onednn(digits, monkeypatch, dtype_policy, policy, units):
+    """XLA's own code for processors does not use them."""
+    dtype_policy(policy)
+    monkeypatch.setattr(programs, "has_matrix_units", lambda: units)
+    assert programs.gains_by_xla(model(), 10**6) != (units and policy == "mixed_bfloat16")
+
+
+def test_training_in_bfloat16_reaches_the_error_of_float32(digits, dtype_policy):
+    def error(policy):
+        dtype_policy(policy)
+        keras.utils.set_random_seed(3)
+        made = kerasae.stacked_autoencoder((64,), (32, 12))
+        made.compile()  # Adam by the default name: fused on TensorFlow
+        made.fit(digits, batch_size=64, epochs=12, verbose=0)
+        assert {str(weight.dtype) for weight in made.trainable_weights} == {"float32"}
+        return made.evaluate(digits, verbose=0, return_dict=True)["mse"]
+
+    assert error("mixed_bfloat16") == pytest.approx(error("float32"), rel=0.03)
+
+
+@pytest.mark.tensorflow
+def test_a_resumed_fit_takes_the_programs_of_the_whole_one(digits, monkeypatch, tmp_path):
+    """XLA rounds in another way: the choice follows from all epochs, not from those left."""
+    monkeypatch.setattr(programs, "XLA_STEPS", 8)
+
+    class Kill(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    def run(callbacks):
+        made, jits = model(), []
+        real = programs._on_tensorflow
+        with monkeypatch.context() as patch:
+            patch.setattr(programs, "_on_tensorflow", lambda *a: jits.append(a[-1]) or real(*a))
+            made.fit(digits[:96], epochs=4, verbose=0, callbacks=callbacks)  # 12 steps, 9 left
+        return jits, made.get_weights()
+
+    with pytest.raises(KeyboardInterrupt):
+        run([AtomicBackup(tmp_path / "run"), Kill()])
+    monkeypatch.setattr(programs, "XLA_STEPS", 10)
+    (jits, resumed), (_, whole) = run([AtomicBackup(tmp_path / "run")]), run([])
+    assert jits == [True]
+    for got, wanted in zip(resumed, whole, strict=True):
+        np.testing.assert_array_equal(got, wanted)
 
 
 def test_convolutions_train_as_when_keras_feeds(digits, keras_feeds):
@@ -851,6 +919,7 @@ def test_methods_of_a_subclass_see_the_users_units(digits, method):
 
 def test_a_loss_is_taken_on_scaled_values_without_unscaling(digits):
     made = scaled_to(1000 + digits[:100])
+    made.encode(1000 + digits[:100])  # the check of rows looks once at what the scaler can give
     calls = []
     made.scaler.inverse = lambda z: calls.append(z.shape[0]) or z
     made.fit(1000 + digits[:100], verbose=0)
@@ -910,10 +979,11 @@ def test_chunks_train_as_one(digits, monkeypatch, rows):
         return history["loss"], made.get_weights()
 
     whole = run()
-    monkeypatch.setattr(training, "CHUNK_BYTES", 64 * 4 * 50)
-    monkeypatch.setattr(training, "on_processor", lambda: False)
-    chunks = Rows(digits[:rows], batch_size=16).chunks()
-    assert [chunk.rows for chunk in chunks] == [48, 48, 48, 48, 13][: 5 if rows == 205 else 4]
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 64 * 4 * 50)
+    monkeypatch.setattr(chunks, "on_processor", lambda: False)
+    made = list(Rows(digits[:rows], batch_size=16).chunks())
+    assert len({(chunk.parts[0].shape, chunk.rest) for chunk in made}) == 1  # for one program
+    assert [chunk.rows for chunk in made] == [48, 48, 48, 48, 13][: 5 if rows == 205 else 4]
     parts = run()
     np.testing.assert_allclose(parts[0], whole[0], rtol=1e-4)
     for got, wanted in zip(parts[1], whole[1], strict=True):
@@ -981,6 +1051,24 @@ def test_a_fit_compiles_one_program(digits, rows, caplog):
             made.fit(digits[:rows], epochs=3, verbose=0)
     compiled = [r for r in caplog.records if "Finished XLA compilation of jit(loop)" in r.message]
     assert len(compiled) == 1
+
+
+def test_rows_are_moved_to_the_device_once(digits, monkeypatch):
+    """What goes there in an epoch is its order, four bytes a row, whatever the steps are."""
+    moved, orders = [], []
+    real, convert = chunks.on_device, keras.ops.convert_to_tensor
+    monkeypatch.setattr(chunks, "on_device", lambda rows: moved.append(rows.nbytes) or real(rows))
+
+    def count(x, *arguments, **options):
+        if isinstance(x, np.ndarray) and x.dtype == "int32" and x.ndim == 1 and len(x) == 100:
+            orders.append(x.nbytes)
+        return convert(x, *arguments, **options)
+
+    monkeypatch.setattr(keras.ops, "convert_to_tensor", count)
+    x = digits[:100]
+    model().fit(x, validation_data=digits[:50], epochs=4, batch_size=5, verbose=0)
+    assert sorted(moved) == [50 * 64 * 4, 100 * 64 * 4]
+    assert orders == [400] * 4
 
 
 @pytest.mark.tensorflow

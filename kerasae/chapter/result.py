@@ -22,9 +22,9 @@ class Row(NamedTuple):
     pca: float | str | None = None
     seconds: float | None = None
 
-    def texts(self) -> list[str]:
-        """The row as a table shows it: what, book, PCA, ours, seconds."""
-        values = [_text(value) for value in (self.book, self.pca, self.ours)]
+    def texts(self, book: bool = True) -> list[str]:
+        """The row as a table shows it: what, the book's number or not, PCA, ours, seconds."""
+        values = [_text(value) for value in (*[self.book] * book, self.pca, self.ours)]
         return [self.what, *values, "" if self.seconds is None else f"{self.seconds:.0f}"]
 
 

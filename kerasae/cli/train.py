@@ -206,7 +206,8 @@ def _fit(autoencoder, rows, epochs, batch_size, folder, guard):
     backup = AtomicBackup(folder, [guard], keep=True, seconds=BACKUP_SECONDS)
     if backup.path.exists():
         console.print(f"going on from {backup.path}", soft_wrap=True, highlight=False)
-    later = imported_beside("sklearn.decomposition", "kerasae.export")
+    drawing = ("kerasae.report", "matplotlib.backends.backend_svg")
+    later = imported_beside("sklearn.decomposition", "kerasae.export", *drawing)
     with Progress(*columns, console=console) as progress, later:
         task = progress.add_task("training", total=epochs)
 

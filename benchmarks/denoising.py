@@ -25,7 +25,7 @@ from sklearn.datasets import load_sample_images
 
 import kerasae
 
-SIDE = 40
+SIDE = 32
 MEDIANS = (3, 5)
 STRENGTHS = (0.4, 0.6, 0.8, 1.0)
 
@@ -39,21 +39,23 @@ def patches(photograph, count, seed=0):
 
 
 def recoloured(x, seed=0):
-    """The same patches, each with contrast and brightness of its own in each colour, half inverted.
+    """The same patches, half of them with a contrast and a brightness of their own in each colour.
 
     One photograph has few colours; a model that knew no others would give these to the next one.
     """
     generator = np.random.default_rng(seed)
+    kept, x = np.split(x, 2)
     inverted = generator.random((len(x), 1, 1, 1)) < 0.5
     gain = generator.uniform(0, 1, (len(x), 1, 1, 3))
     shift = 255 * generator.uniform(0, 1, (len(x), 1, 1, 3)) * (1 - gain)
-    return (np.where(inverted, 255 - x, x) * gain + shift).astype("float32")
+    changed = np.where(inverted, 255 - x, x) * gain + shift
+    return np.concatenate([kept, changed]).astype("float32")
 
 
 def model_of(shape, stddev):
     return kerasae.denoising_autoencoder(
         shape,
-        (32, 32),
+        (32, 32, 32, 32),
         scaler=keras.layers.Rescaling(1 / 255),
         corruption=kerasae.GaussianCorruption(stddev / 255),
     )
@@ -64,7 +66,7 @@ def denoiser(photograph, stddev, settings):
     keras.utils.set_random_seed(settings.seed)
     small = model_of((SIDE, SIDE, 3), stddev)
     x = recoloured(patches(photograph, settings.patches))
-    small.fit(x, epochs=settings.epochs, verbose=0)
+    small.fit(x, epochs=settings.epochs, batch_size=16, verbose=0)
 
     def restore(noisy):
         whole = model_of(noisy.shape, stddev)
@@ -135,8 +137,8 @@ def picture(images, clean, stddev):
 
 def main():
     parser = results.parser(__doc__, "denoising")
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--patches", type=int, default=2000)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--patches", type=int, default=4000)
     parser.add_argument("--stddevs", type=int, nargs="+", default=[25, 50])
     parser.add_argument("--seed", type=int, default=0)
     settings = parser.parse_args()

@@ -152,6 +152,9 @@ def runs():
 
 
 TABLES = {
+    "denoising": partial(
+        plain, "denoising", {"stddev": "", "by": "", "PSNR": ".2f", "SSIM": ".3f"}
+    ),
     "training": training,
     "h2o": partial(
         plain,

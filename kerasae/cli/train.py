@@ -258,11 +258,12 @@ def _compare_with_pca(autoencoder, rows):
     scaled = {name: few(x) for name, x in parts.items()}
     # With as many components as columns it is the identity.
     compared, by_column = codings < scaled["train"].shape[1], None
+    components = min(codings, *scaled["train"].shape)
     if compared:
-        pca = PCA(min(codings, *scaled["train"].shape), random_state=0).fit(scaled["train"])
+        pca = PCA(components, random_state=0).fit(scaled["train"])
     metrics = {}
     table = Table("mean squared error (scaled)", *parts)
-    for who in (autoencoder.name, f"PCA, {codings} components")[: 1 + compared]:
+    for who in (autoencoder.name, f"PCA, {components} components")[: 1 + compared]:
         errors = []
         for name, x in parts.items():
             if who == autoencoder.name:

@@ -20,7 +20,7 @@ from kerasae.models.zoo import ZOO
 from kerasae.validation import extremes, unknown
 
 # Filters of those families whose codings for images are maps of the same size.
-MAPS = {"winner-take-all": (16, 32), "denoising": (32, 32)}
+MAPS = {"winner-take-all": (16, 32), "denoising": (32, 32, 32, 32)}
 Family = str | Callable[..., Autoencoder]
 SCALERS = ("auto", "pixels", "range", "standard", "none")
 

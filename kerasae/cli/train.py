@@ -125,6 +125,7 @@ def train(
     options = recipes.family_options(model, {**options, "tied": tied or None})
     anomaly.threshold_rule(threshold)
     shape = parse_size(size) if size else None
+    held = memory() // HELD if images is not False else None
     rows = load(
         data,
         key=key,
@@ -132,7 +133,7 @@ def train(
         keep=keep or (),
         test_fraction=test_fraction,
         image_shape=shape,
-        held=memory() // HELD,
+        held=held,
     )
     input_shape = recipes.row_shape(model, rows.x.shape[1], rows.image_shape, images)
     rows = rows._replace(x=rows.x.reshape(-1, *input_shape))

@@ -89,7 +89,7 @@ def non_local_means(noisy, strength, stddev):
 def measures(image, clean):
     image = np.clip(image, 0, 255)
     similar = structural_similarity(clean, image, channel_axis=-1, data_range=255)
-    return peak_signal_noise_ratio(clean, image, data_range=255), similar
+    return float(peak_signal_noise_ratio(clean, image, data_range=255)), float(similar)
 
 
 def best(function, choices, noisy, clean):

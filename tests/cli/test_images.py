@@ -30,7 +30,8 @@ def photos(tmp_path):
 
 
 def test_a_folder_is_trained_on_and_scored_by_name_and_region(kerasae, photos):
-    options = ("--size", "13x17", "--epochs", 60, "--hidden", "8-8-16-8-8", "--name", "p")
+    learning = ("--epochs", 60, "--learning-rate", 0.005)
+    options = ("--size", "13x17", *learning, "--hidden", "8-8-16-8-8", "--name", "p")
     status, _, err = kerasae("train", "photos/", *options)
     assert (status, err) == (0, "")
     model = load_model("saved_models/p")
@@ -62,7 +63,8 @@ def test_what_memory_does_not_hold_is_streamed(kerasae, photos, monkeypatch):
     from kerasae.datasets import archives
 
     monkeypatch.setattr(archives, "memory", lambda: train.HELD * 15 * 20 * 26 * 3)
-    options = ("--epochs", 2, "--hidden", "4-8-4", "--name", "s")
+    learning = ("--epochs", 40, "--learning-rate", 0.01)
+    options = (*learning, "--hidden", "4-8-4", "--name", "s")
     status, out, err = kerasae("train", "photos", *options)
     assert (status, err) == (0, "")
     assert "streaming 37 images; scaler and plots see 15 of them" in out
@@ -70,9 +72,10 @@ def test_what_memory_does_not_hold_is_streamed(kerasae, photos, monkeypatch):
 
 
 def test_colour_arrays_are_convolved_unless_refused(kerasae):
-    x = np.random.default_rng(0).integers(0, 255, (40, 9, 7, 3), "uint8")
-    np.save("x.npy", x)
-    common = ("train", "x.npy", "--epochs", 1, "--hidden", "4-3-4")
+    slopes = np.random.default_rng(0).random((40, 1, 1, 3)) * np.linspace(0, 255, 7)[:, None]
+    np.save("x.npy", np.broadcast_to(slopes, (40, 9, 7, 3)).astype("uint8"))
+    learning = ("--epochs", 40, "--learning-rate", 0.01)
+    common = ("train", "x.npy", *learning, "--hidden", "4-3-4")
     for options, shape in (((), (9, 7, 3)), (("--no-images",), (189,))):
         status, _, err = kerasae(*common, *options, "--name", "m")
         assert (status, err) == (0, "")

@@ -82,7 +82,7 @@ for name, values in accuracy.items():
     axes.errorbar(counts, values, spread[name], marker="o", capsize=3, label=name)
 axes.set(xscale="log", xlabel="rows with labels", ylabel="test accuracy, %", xticks=counts)
 axes.set_xticks(counts, [str(count) for count in counts])
-axes.legend()
+_ = axes.legend()
 # %% [markdown]
 # ## One pipeline, and a grid over it
 #

@@ -90,14 +90,14 @@ def find(
     outputs = _outputs(model, rows)
     errors = outputs["errors"].reshape(len(rows), -1)
     if image_shape is None and len(model.row_shape) == 3:
-        image_shape = model.row_shape
+        image_shape = _drawn_shape(model.row_shape)
     return Findings(
         rows=rows.astype("float32"),
         total=total,
         numbers=numbers,
         labels=None if labels is None else np.asarray(labels)[numbers].astype(str),
         names=column_names(model, math.prod(model.row_shape), image_shape),
-        image_shape=None if image_shape is None else _drawn_shape(image_shape),
+        image_shape=None if image_shape is None else tuple(map(int, image_shape)),
         codings=outputs["codings"].reshape(len(rows), -1),
         reconstructions=outputs["reconstructions"],
         errors=errors,

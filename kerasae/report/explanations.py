@@ -1,5 +1,6 @@
 """Which columns make rows score high, in words."""
 
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,5 +79,7 @@ def cell_text(model: Autoencoder, column: int, value: Any) -> str:
         cell = model.schema.columns[column].cells(np.array([value]))[0].as_py()
         if cell is None:
             return "missing"
+        if isinstance(cell, datetime):
+            return str(cell)[:16].removesuffix(" 00:00")
         return f"{cell:.5g}" if isinstance(cell, float) else str(cell)
     return f"{float(value):.5g}"

@@ -21,6 +21,7 @@ from kerasae.report.structure import drawing, steps
 REPORT, CARD = "report.html", "model_card.md"
 WORST, MOST_LISTED = 5, 200
 SAMPLES, MOST_SAMPLED = 10, 12
+TABLE_ROWS = 3
 
 
 def write_report(
@@ -82,12 +83,12 @@ def _manifest(path, model):
 def _pictures(model, found, training):
     """The pictures by name, in the order of the report."""
     drawn = {"codings": pictures.codings_picture(found)}
-    if found.image_shape is None:
+    if found.image_shape is None and model.schema is None:
         shown = np.arange(min(pictures.CURVES, len(found.rows)))
         drawn["reconstructions"] = pictures.curves_picture(model, found, shown)
     drawn["denoised"] = pictures.denoised_picture(model, found)
     drawn["loss"] = pictures.loss_picture(training.history)
-    drawn["columns"] = pictures.columns_picture(found)
+    drawn["columns"] = pictures.columns_picture(found, _error_name(model))
     drawn["scores"] = pictures.calibration_picture(model, found)
     drawn["activations"] = pictures.activations_picture(model, found)
     return {name: picture for name, picture in drawn.items() if picture is not None}
@@ -96,10 +97,10 @@ def _pictures(model, found, training):
 def _html(name, model, content, found, *, training, shown):
     parts = [
         page.Part("Codings", shown["codings"], "codings"),
-        page.Part("Reconstructions", _reconstructions(found, shown), "reconstructions"),
+        page.Part("Reconstructions", _reconstructions(model, found, shown), "reconstructions"),
         *([page.Part("Noise", shown["denoised"], "denoised")] if "denoised" in shown else []),
         *([page.Part("Samples", _samples(model, found), "samples")] if model.prior else []),
-        page.Part("Error", _error(content, shown), "error"),
+        page.Part("Error", _error(model, content, shown), "error"),
         page.Part("Calibration", _calibration(model, found, shown), "calibration"),
         page.Part("Activations", shown["activations"], "activations"),
         page.Part("Highest scores, explained", _worst(model, found), "worst"),
@@ -124,9 +125,10 @@ def _about(content):
 def _first(model, content, found, training):
     """The numbers that are seen first."""
     metrics = content["metrics"]
-    pairs = [("mean error", f"{metrics.get('test_mse', found.errors.mean()):.5f}")]
-    if "pca_test_mse" in metrics:
-        pairs.append(("PCA's", f"{metrics['pca_test_mse']:.5f}"))
+    metric = model._objective
+    pairs = [("mean error", f"{metrics.get(f'test_{metric}', found.errors.mean()):.5f}")]
+    if f"pca_test_{metric}" in metrics:
+        pairs.append(("PCA's", f"{metrics[f'pca_test_{metric}']:.5f}"))
     pairs.append(("codings", f"{content['codings']:,}"))
     pairs.append(("values a row", f"{found.errors.shape[1]:,}"))
     pairs.append(("parameters", f"{content['parameters']:,}"))
@@ -137,7 +139,9 @@ def _first(model, content, found, training):
     return pairs
 
 
-def _reconstructions(found, shown):
+def _reconstructions(model, found, shown):
+    if model.schema is not None:
+        return _reconstructed_cells(model, found)
     if found.image_shape is None:
         return shown["reconstructions"]
     which = np.arange(min(pictures.SHOWN, len(found.rows)))
@@ -146,6 +150,28 @@ def _reconstructions(found, shown):
         "the reconstruction is higher and violet where it is lower; below it the score."
     )
     return page.paragraphs(text) + page.images(pictures.image_cards(found, which))
+
+
+def _reconstructed_cells(model, found):
+    """Rows of a table, each column beside what the model makes of it."""
+    count = min(TABLE_ROWS, len(found.rows))
+    header = ["column"]
+    for number in found.numbers[:count]:
+        header += [f"row {number}", "reconstruction"]
+    listed = [
+        [name]
+        + [
+            cell_text(model, i, cells[row, i])
+            for row in range(count)
+            for cells in (found.rows, found.reconstructions)
+        ]
+        for i, name in enumerate(found.names[:MOST_LISTED])
+    ]
+    return page.table(header, listed)
+
+
+def _error_name(model):
+    return "mean squared error" if model.schema is None else "error, 1 for one that knows nothing"
 
 
 def _samples(model, found):
@@ -163,19 +189,18 @@ def _samples(model, found):
     return page.paragraphs(text) + page.table(found.names[: rows.shape[1]], cells)
 
 
-def _error(content, shown):
+def _error(model, content, shown):
     metrics = content["metrics"]
-    rows = [
-        [who, *(f"{metrics[one]:.5f}" if one in metrics else "" for one in names)]
-        for who, names in {
-            "this model": ("train_mse", "test_mse"),
-            "PCA, as many components": ("pca_train_mse", "pca_test_mse"),
-        }.items()
-        if names[1] in metrics
-    ]
+    metric = model._objective
+    rows = []
+    for who, prefix in {"this model": "", "PCA, as many components": "pca_"}.items():
+        names = [f"{prefix}{part}_{metric}" for part in ("train", "test")]
+        if names[1] in metrics:
+            cells = (f"{metrics[one]:.5f}" if one in metrics else "" for one in names)
+            rows.append([who, *cells])
     text = ""
     if rows:
-        text = page.table(["mean squared error, scaled", "train", "test"], rows, (1, 2))
+        text = page.table([f"{_error_name(model)}, scaled", "train", "test"], rows, (1, 2))
     return text + shown.get("loss", "") + shown["columns"]
 
 

@@ -15,6 +15,7 @@ from kerasae.report.findings import Findings, scaled, target_activation
 
 SHOWN = 10  # reconstructions of images
 CURVES = 4  # of other rows
+CHANNELS = 4  # of series
 NOISY = 8  # images with noise
 
 
@@ -84,7 +85,7 @@ def loss_picture(history: Mapping[str, Sequence[float]]) -> Picture | None:
     return Picture(plots.loss_curve(history), text)
 
 
-def columns_picture(found: Findings) -> Picture:
+def columns_picture(found: Findings, quantity: str) -> Picture:
     """The error by pixel or by column, beside that of PCA."""
     errors = found.errors.mean(axis=0)
     beside = "" if found.pca is None else ", beside PCA with as many components"
@@ -94,7 +95,8 @@ def columns_picture(found: Findings) -> Picture:
     many = len(errors) > plots.columns.MOST_BARS
     which = f"the {plots.columns.MOST_BARS} worst of {len(errors)} columns" if many else "columns"
     caption = f"Error of {which} on the scaled values{beside}."
-    return Picture(plots.column_errors(errors, found.names, found.pca), caption)
+    figure = plots.column_errors(errors, found.names, found.pca, quantity=quantity)
+    return Picture(figure, caption)
 
 
 def calibration_picture(model: Autoencoder, found: Findings) -> Picture:
@@ -119,8 +121,10 @@ def activations_picture(model: Autoencoder, found: Findings) -> Picture:
 
 
 def curves_picture(model: Autoencoder, found: Findings, which: np.ndarray) -> Picture:
-    """Rows that are no images, as curves over their columns, with their reconstructions."""
+    """Rows that are no images, as curves over columns or steps, with their reconstructions."""
     pair = (found.rows[which], found.reconstructions[which])
+    if len(model.row_shape) == 2:
+        return _series_picture(model, found, which)
     # Columns have units of their own: only their scaled values share an axis.
     originals, made = (scaled(model, rows).reshape(len(which), -1) for rows in pair)
     titles = [f"row {number}" for number in found.numbers[which]]
@@ -151,6 +155,22 @@ def denoised_picture(model: Autoencoder, found: Findings) -> Picture | None:
         "Images with the noise of training, and what the model makes of them. Above, the peak "
     )
     return Picture(figure, caption + "signal-to-noise ratio of both.")
+
+
+def _series_picture(model, found, which):
+    """Windows of a series, each channel apart."""
+    channels = range(min(model.row_shape[1], CHANNELS))
+    pair = [
+        scaled(model, rows[which])[..., : len(channels)].transpose(0, 2, 1)
+        for rows in (found.rows, found.reconstructions)
+    ]
+    names = [found.names[i].removesuffix(" at step 0") for i in channels]
+    titles = [f"row {number}, {name}" for number in found.numbers[which] for name in names]
+    caption = "Windows and their reconstructions over their steps, on the scaled values."
+    originals, made = (rows.reshape(-1, rows.shape[-1])[:CURVES] for rows in pair)
+    figure = plots.reconstructions(originals, made, titles=titles[:CURVES])
+    figure.axes[-1].set_xlabel("step")
+    return Picture(figure, caption)
 
 
 def sample_cards(found: Findings, drawn: np.ndarray) -> list[tuple[str, Any]]:

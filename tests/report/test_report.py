@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 import kerasae
@@ -235,3 +236,43 @@ def test_a_model_without_a_record_needs_data(kerasae, mistake):
     assert len(list(Path().glob("*-report/report.html"))) == 1
     Path("report.json").write_text('{"training": [1]}')
     assert "must hold how the model was trained" in mistake("report", "model.keras", "digits")
+
+
+def test_a_table_of_mixed_columns_is_shown_by_its_cells(tmp_path):
+    draw = np.random.default_rng(0)
+    kinds = draw.choice(["red", "<b>blue</b>"], 60)
+    days = np.datetime64("2024-01-01") + draw.integers(0, 400, 60)
+    table = pd.DataFrame({"size": draw.normal(size=60), "kind": kinds, "when": days})
+    table.loc[3, "size"] = np.nan
+    model = kerasae.table_autoencoder(table, (4, 2))
+    page = Page(write_report(tmp_path, model, table, name="t", labels=kinds).read_text())
+    assert {"red", "<b>blue</b>", "category", "missing"} <= {text.strip() for text in page.texts}
+    assert str(days[0]) in page.text
+    found = find(model, table)
+    np.testing.assert_allclose(
+        found.scores, model.reconstruction_error(table), rtol=1e-4, atol=1e-6
+    )
+    kept = json.loads((tmp_path / "report.json").read_text())
+    assert len(kept["origins"]) == 3
+    codes = model.schema.codes(table)
+    np.testing.assert_allclose(kept["columns"]["low"], np.nanmin(codes, axis=0), rtol=1e-4)
+
+
+def test_a_score_of_parts_is_explained_by_its_parts():
+    x = np.random.default_rng(0).normal(size=(80, 3)).astype("float32")
+    model = anomaly.Detector(steps=100).fit(x, verbose=0).model
+    x[0, 2] = 9
+    found = find(model, x)
+    (first,) = explanations(model, found, np.array([0]))
+    expected = anomaly.explain(model, x[:1]).worst(0)
+    assert [one.column for one in first] == [f"column {i}" for i, _, _ in expected]
+    assert [one.share for one in first] == pytest.approx([one[1] for one in expected], rel=1e-4)
+
+
+def test_windows_of_a_series_are_drawn_by_channel(tmp_path):
+    x = np.random.default_rng(0).normal(size=(10, 16, 2)).astype("float32")
+    model = kerasae.stacked_autoencoder((16, 2), (4, 2), columns=["flow", "$b"])
+    write_report(tmp_path, model, x, name="s")
+    drawn = (tmp_path / "plots" / "reconstructions.svg").read_text()
+    for title in ("row 0, flow", "row 0, $b", "row 1, flow"):
+        assert title in drawn

@@ -92,7 +92,9 @@ def train(
             "--allow-short", help="Publishes a short training that is worse than the mean, too."
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Gives the same weights.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same weights.")
+    ] = 0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Goes on with a training that was stopped.")
     ] = False,

@@ -40,10 +40,17 @@ def _saved(_trained, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def _file(_trained, tmp_path_factory):
+    path = tmp_path_factory.mktemp("file") / "m.keras"
+    _trained.save(path)
+    return path
+
+
 @pytest.fixture
-def model(_saved):
+def model(_file):
     """A model of its own, which a test may change."""
-    return kerasae.load_model(_saved / "m")
+    return kerasae.load_model(_file)
 
 
 @pytest.fixture

@@ -190,6 +190,7 @@ def test_case_14_csv_that_is_no_table(mistake, write, content, said):
     assert re.search(said, err), err
 
 
+@pytest.mark.tensorflow
 def test_case_15_columns_when_scoring(kerasae, mistake, saved, frame):
     command = ("features", saved / "m", "x.csv", "-o", "x.npy")
     codings = []

@@ -1,5 +1,7 @@
 """Functions of a model's tensors over rows of any number."""
 
+import contextlib
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +11,11 @@ import numpy as np
 from kerasae.models.programs import quiet_tracing
 from kerasae.models.streams import is_checked, plain_errors
 from kerasae.validation import check_count, is_array
+
+# On JAX, `predict` donates the weights: another thread would read them while they are gone.
+ONE_AT_A_TIME: Any = (
+    threading.RLock() if keras.backend.backend() == "jax" else contextlib.nullcontext()
+)
 
 
 class Streams:
@@ -61,9 +68,14 @@ class Streams:
         Raises:
             ValueError: `batch_size` is not a whole number of at least 1, or weights are not finite.
         """
-        self._model._check_weights()
-        self._model._follow_scaler()
         check_count("batch_size", batch_size)
+        with ONE_AT_A_TIME:
+            self._model._check_weights()
+            self._model._follow_scaler()
+            options = {"batch_size": int(batch_size), "verbose": verbose, "seed": seed}
+            return self._run(name, function, x, **options)
+
+    def _run(self, name, function, x, *, batch_size, verbose, seed):
         if name not in self._compiled:
             self._compiled[name] = RowFunction(self._model, function, seed)
         compiled = self._compiled[name]
@@ -71,7 +83,7 @@ class Streams:
             compiled.start_from(seed)
         with quiet_tracing():
             if is_array(x):
-                return compiled.over_rows(np.asarray(x), int(batch_size), verbose)
+                return compiled.over_rows(np.asarray(x), batch_size, verbose)
             with plain_errors(compiled):
                 outputs = compiled.predict(x, verbose=verbose)
         if not is_checked(x):

@@ -1,40 +1,191 @@
-"""Anomaly detection on twelve sets of ADBench, beside PyOD, PCA and an isolation forest.
+"""Anomaly detection on all sets of ADBench in a folder, beside other detectors, in three protocols.
 
     pip install -e '.[anomaly-bench]'
     KERASAE_DATA_DIR=FOLDER python benchmarks/anomaly.py
 
-The sets are `.npz` files of ADBench in FOLDER/adbench. Each detector trains on 70% of the normal rows and
-is tested on the other 30% and all anomalies, with five seeds.
-PyOD's detectors, the forest and PCA (a quarter of the columns as components) have their defaults;
-ours are tanh stacks of (columns, columns / 4) and denoising models with twice as many codings as
-columns, 3,000 steps of Adam on standardised columns, the same for every set. A guard of 1 adds the
-distance in the codings to the score. Measured is the AUC in percent, mean and standard deviation.
+The sets are the `.npz` files in FOLDER/adbench. The protocols:
+
+- `normals`: training on a random 70% of the normal rows, tested on the others and all anomalies.
+- `half`: training on the first half of the normal rows in the order of the file, of sets under 1,000
+  rows drawn again with replacement to 1,000; tested on the others and all anomalies. That of
+  Livernoche et al. (2024), On diffusion modeling for anomaly detection.
+- `unsupervised`: training on all rows, anomalies among them, which are then scored.
+- `1%`, `5%`, `10%`: as `normals`, with so many anomalies among the training rows, at most half of
+  all there are, which are not tested. Of these, the trimmed detector leaves out a tenth of all rows.
+
+Every detector has its defaults; neighbors, SVM and PCA, with a quarter of the columns as components,
+are given standardised columns. Results of sets and detectors that are not run again stay in the
+file, so that a long run can be made in parts. Area under the ROC curve and average precision are in
+percent.
 """
 
+import json
 import os
 import time
-from collections import defaultdict
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
 import numpy as np
 import results
-from rich.console import Console
-from rich.table import Table
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import OneClassSVM
 
-import kerasae
-
-STEPS, BATCH_SIZE = 3000, 32
+SVM_ROWS = 10_000  # more take minutes
 
 
-def normal_split(x, y, seed):
-    """Trains on 70% of the normal rows; tests on the others and all anomalies."""
+class Kerasae:
+    """The detector of this library."""
+
+    def __init__(self, seed, contamination=0.0):
+        from kerasae.anomaly import Detector
+
+        self.detector = Detector(contamination=contamination, seed=seed)
+
+    def fit(self, x):
+        self.detector.fit(x, verbose=0)
+
+    def score(self, x):
+        return self.detector.score(x).anomaly_score
+
+    def own(self, x):
+        return self.detector.training_scores(x)
+
+
+class Standardised:
+    """A detector of scikit-learn on standardised columns."""
+
+    def fit(self, x):
+        self.scaler = StandardScaler().fit(x)
+        self.learn(self.scaler.transform(x))
+
+    def score(self, x):
+        return self.rate(self.scaler.transform(x))
+
+    def own(self, x):
+        return self.score(x)
+
+
+class Neighbors(Standardised):
+    """Mean distance to the nearest training rows."""
+
+    def __init__(self, seed, count):
+        self.count = count
+
+    def learn(self, z):
+        self.index = NearestNeighbors(n_neighbors=self.count).fit(z)
+
+    def rate(self, z):
+        return self.index.kneighbors(z)[0].mean(axis=1)
+
+    def own(self, x):
+        return self.index.kneighbors()[0].mean(axis=1)  # no row meets itself
+
+
+class LocalFactor(Standardised):
+    """Local outlier factor."""
+
+    def __init__(self, seed):
+        pass
+
+    def learn(self, z):
+        self.factor = LocalOutlierFactor(novelty=True).fit(z)
+
+    def rate(self, z):
+        return -self.factor.score_samples(z)
+
+    def own(self, x):
+        return -self.factor.negative_outlier_factor_
+
+
+class Svm(Standardised):
+    """One-class support vector machine, of at most `SVM_ROWS` rows."""
+
+    def __init__(self, seed):
+        self.rng = np.random.default_rng(seed)
+
+    def learn(self, z):
+        self.svm = OneClassSVM().fit(z[self.rng.permutation(len(z))[:SVM_ROWS]])
+
+    def rate(self, z):
+        return -self.svm.score_samples(z)
+
+
+class Components(Standardised):
+    """Reconstruction error of PCA."""
+
+    def __init__(self, seed):
+        self.seed = seed
+
+    def learn(self, z):
+        self.pca = PCA(max(1, z.shape[1] // 4), random_state=self.seed).fit(z)
+
+    def rate(self, z):
+        return np.square(self.pca.inverse_transform(self.pca.transform(z)) - z).mean(axis=1)
+
+
+class Forest:
+    """Isolation forest."""
+
+    def __init__(self, seed):
+        self.forest = IsolationForest(random_state=seed)
+
+    def fit(self, x):
+        self.forest.fit(x)
+
+    def score(self, x):
+        return -self.forest.score_samples(x)
+
+    own = score
+
+
+class Pyod:
+    """A detector of PyOD."""
+
+    def __init__(self, seed, name):
+        from pyod.models.auto_encoder import AutoEncoder
+        from pyod.models.deep_svdd import DeepSVDD
+        from pyod.models.ecod import ECOD
+        from pyod.models.vae import VAE
+
+        make = {"AutoEncoder": AutoEncoder, "VAE": VAE, "DeepSVDD": DeepSVDD, "ECOD": ECOD}[name]
+        self.make = lambda columns: make(
+            **({} if name == "ECOD" else {"random_state": seed, "verbose": 0}),
+            **({"n_features": columns} if name == "DeepSVDD" else {}),
+        )
+
+    def fit(self, x):
+        self.detector = self.make(x.shape[1]).fit(x)
+
+    def score(self, x):
+        return self.detector.decision_function(x)
+
+    def own(self, x):
+        return self.detector.decision_scores_
+
+
+DETECTORS = {
+    "kerasae": Kerasae,
+    "kerasae, trimmed": lambda seed: Kerasae(seed, 0.1),
+    "kNN, k = 1": lambda seed: Neighbors(seed, 1),
+    "kNN, k = 5": lambda seed: Neighbors(seed, 5),
+    "LOF": LocalFactor,
+    "one-class SVM": Svm,
+    "isolation forest": Forest,
+    "PCA": Components,
+    "PyOD AutoEncoder": lambda seed: Pyod(seed, "AutoEncoder"),
+    "PyOD VAE": lambda seed: Pyod(seed, "VAE"),
+    "PyOD ECOD": lambda seed: Pyod(seed, "ECOD"),
+    "PyOD DeepSVDD": lambda seed: Pyod(seed, "DeepSVDD"),
+}
+
+
+def normals(x, y, seed):
+    """Random 70% of the normal rows to train on."""
     rng = np.random.default_rng(seed)
     normal = rng.permutation(np.flatnonzero(y == 0))
     cut = round(0.7 * len(normal))
@@ -42,105 +193,97 @@ def normal_split(x, y, seed):
     return x[normal[:cut]], x[test], y[test]
 
 
-def kerasae_scores(build, x, x_test, seed):
-    """Scores without and with the guard, from one model."""
-    keras.utils.set_random_seed(seed)
-    scaler = keras.layers.Normalization()
-    scaler.adapt(x)
-    model = build(x.shape[1], scaler)
-    steps = -(-len(x) // BATCH_SIZE)
-    model.compile(keras.optimizers.Adam(0.001))
-    model.fit(x, epochs=max(1, round(STEPS / steps)), batch_size=BATCH_SIZE, verbose=0)
-    scores = []
-    for guard in (0.0, 1.0):
-        kerasae.anomaly.calibrate(model, x, guard=guard, batch_size=4096)
-        scores.append(kerasae.anomaly.score(model, x_test, batch_size=4096).anomaly_score)
-    return scores
+def half(x, y, seed):
+    """The first half of the normal rows in the order of the file to train on."""
+    if len(x) < 1000:
+        drawn = np.random.default_rng(seed).choice(len(x), 1000)
+        x, y = x[drawn], y[drawn]
+    normal = np.flatnonzero(y == 0)
+    cut = len(normal) // 2
+    test = np.concatenate([normal[cut:], np.flatnonzero(y == 1)])
+    return x[normal[:cut]], x[test], y[test]
 
 
-def stacked(width, scaler):
-    return kerasae.stacked_autoencoder((width,), (width, max(1, width // 4)), scaler=scaler)
+def unsupervised(x, y, seed):
+    """All rows to train on, and the same to score."""
+    return x, None, y
 
 
-def denoising(width, scaler):
-    return kerasae.denoising_autoencoder(
-        (width,), 2 * width, corruption=kerasae.GaussianCorruption(0.2), scaler=scaler
-    )
+def contaminated(share):
+    """A protocol with anomalies among the training rows."""
+
+    def split(x, y, seed):
+        rows, tested, labels = normals(x, y, seed)
+        odd = np.flatnonzero(labels == 1)
+        count = min(round(share / (1 - share) * len(rows)), len(odd) // 2)
+        taken = np.random.default_rng(seed).permutation(odd)[:count]
+        left = np.setdiff1d(np.arange(len(tested)), taken)
+        return np.concatenate([rows, tested[taken]]), tested[left], labels[left]
+
+    return split
 
 
-def pyod_scores(name, x, x_test, seed):
-    from pyod.models.auto_encoder import AutoEncoder
-    from pyod.models.vae import VAE
-
-    detector = {"AutoEncoder": AutoEncoder, "VAE": VAE}[name](random_state=seed, verbose=0)
-    return [detector.fit(x).decision_function(x_test)]
+PROTOCOLS = {"normals": normals, "half": half, "unsupervised": unsupervised}
+PROTOCOLS |= {f"{percent}%": contaminated(percent / 100) for percent in (1, 5, 10)}
 
 
-def pca_scores(x, x_test, seed):
-    scaler = StandardScaler().fit(x)
-    z, z_test = scaler.transform(x), scaler.transform(x_test)
-    pca = PCA(max(1, x.shape[1] // 4), random_state=seed).fit(z)
-    return [np.square(pca.inverse_transform(pca.transform(z_test)) - z_test).mean(axis=1)]
-
-
-def forest_scores(x, x_test, seed):
-    return [-IsolationForest(random_state=seed).fit(x).score_samples(x_test)]
-
-
-DETECTORS = {
-    ("stacked", "stacked + guard"): lambda *data: kerasae_scores(stacked, *data),
-    ("denoising", "denoising + guard"): lambda *data: kerasae_scores(denoising, *data),
-    ("PyOD AutoEncoder",): lambda *data: pyod_scores("AutoEncoder", *data),
-    ("PyOD VAE",): lambda *data: pyod_scores("VAE", *data),
-    ("PCA",): pca_scores,
-    ("IsolationForest",): forest_scores,
-}
-
-
-def measure(path, chosen, seeds, seconds):
-    """AUC in percent of each detector on one set, a list by seed; adds to the seconds."""
-    with np.load(path) as data:
-        x, y = data["X"].astype("float32"), data["y"].astype(int)
-    areas = defaultdict(list)
+def measure(make, split, x, y, seeds):
+    """Means over the seeds of both measures, and of the seconds of fit and score."""
+    found = []
     for seed in range(seeds):
-        rows, rows_test, labels = normal_split(x, y, seed)
-        for group, run in chosen.items():
-            start = time.perf_counter()
-            for name, scores in zip(group, run(rows, rows_test, seed), strict=True):
-                areas[name].append(100 * roc_auc_score(labels, scores))
-            seconds[group[0]] += time.perf_counter() - start
-    return areas
+        rows, tested, labels = split(x, y, seed)
+        start = time.perf_counter()
+        detector = make(seed)
+        detector.fit(rows)
+        fitted = time.perf_counter()
+        scores = detector.own(rows) if tested is None else detector.score(tested)
+        ended = time.perf_counter()
+        areas = roc_auc_score(labels, scores), average_precision_score(labels, scores)
+        found.append([*(100 * np.array(areas)), fitted - start, ended - fitted])
+    names = ("auc", "average precision", "fit seconds", "score seconds")
+    means = np.mean(found, axis=0)
+    return {name: round(float(mean), 3) for name, mean in zip(names, means, strict=True)}
 
 
 def main():
     parser = results.parser(__doc__, "anomaly")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--only", default="", help="Comma-separated parts of detectors' names.")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS))
+    parser.add_argument("--only", nargs="+", default=[""], help="Parts of detectors' names.")
+    parser.add_argument("--sets", nargs="+", default=[""], help="Parts of sets' names.")
     settings = parser.parse_args()
-    chosen = {
-        names: run
-        for names, run in DETECTORS.items()
-        if any(part in names[0] for part in settings.only.split(","))
-    }
-    names = [name for group in chosen for name in group]
     folder = Path(os.environ["KERASAE_DATA_DIR"]) / "adbench"
-    table, rows, seconds = Table("AUC %, mean and sd", *names), [], defaultdict(float)
-    for path in sorted(folder.glob("*.npz"), key=lambda path: int(path.stem.split("_")[0])):
-        areas = measure(path, chosen, settings.seeds, seconds)
-        found = {name: [float(np.mean(areas[name])), float(np.std(areas[name]))] for name in names}
-        rows.append({"set": path.stem, **found})
-        cells = [f"{mean:.2f} {deviation:.2f}" for mean, deviation in found.values()]
-        print(path.stem, dict(zip(names, cells, strict=True)), flush=True)
-        table.add_row(path.stem, *cells)
-    means = {name: [float(np.mean([row[name][0] for row in rows]))] for name in names}
-    rows += [
-        {"set": "mean", **means},
-        {"set": "seconds", **{name: [taken] for name, taken in seconds.items()}},
-    ]
-    table.add_row("mean", *(f"{mean:.2f}" for (mean,) in means.values()))
-    table.add_row("seconds", *(f"{seconds[name]:.0f}" if name in seconds else "" for name in names))
-    Console(width=30 + 18 * len(names)).print(table)
-    results.write(settings.output, rows)
+    paths = sorted(folder.glob("*.npz"), key=lambda path: int(path.stem.split("_")[0]))
+    paths = [path for path in paths if any(part in path.stem for part in settings.sets)]
+    chosen = [name for name in DETECTORS if any(part in name for part in settings.only)]
+    rows = {}
+    if settings.output.exists():
+        rows = {key(row): row for row in json.loads(settings.output.read_text())["rows"]}
+    for protocol in settings.protocols:
+        for path in paths:
+            with np.load(path) as data:
+                x, y = data["X"].astype("float32"), data["y"].astype(int)
+            for name in chosen:
+                about = {"protocol": protocol, "set": path.stem, "detector": name}
+                found = measure(DETECTORS[name], PROTOCOLS[protocol], x, y, settings.seeds)
+                rows[key(about)] = {**about, **found, "seeds": settings.seeds}
+                print(rows[key(about)], flush=True)
+            results.write(settings.output, ordered(rows))
+
+
+def key(row):
+    return row["protocol"], row["set"], row["detector"]
+
+
+def ordered(rows):
+    """By protocol, then set, then detector, as they are listed here."""
+    names, protocols = list(DETECTORS), list(PROTOCOLS)
+
+    def place(row):
+        number = int(row["set"].split("_")[0])
+        return protocols.index(row["protocol"]), number, names.index(row["detector"])
+
+    return sorted(rows.values(), key=place)
 
 
 if __name__ == "__main__":

@@ -76,8 +76,8 @@ class Detector:
         held_out: float | None = None,
         hidden_units: Sequence[int] = (256, 256),
         levels: Sequence[float] = (0.2, 0.4, 0.8, 1.6),
-        memory: int = 2000,
-        neighbors: int = 3,
+        memory: int = 5000,
+        neighbors: int = 1,
         steps: int = 2000,
         seed: int = 0,
     ) -> None:
@@ -167,6 +167,18 @@ class Detector:
             `Scores`, with one entry a row.
         """
         return score(self.model, x, batch_size, verbose)
+
+    def training_scores(self, x: Any) -> np.ndarray:
+        """Scores of the rows of `fit`, none of which is compared with itself.
+
+        Args:
+            x: The rows that `fit` was given.
+
+        Returns:
+            float32 array of shape (rows,).
+        """
+        parts = self.model.anomaly.parts
+        return own_scores(self.model, self.model._checked_rows(x, "x"), parts)
 
     def explain(self, x: Any, *, batch_size: int = 4096, verbose: int | str = 0) -> Explanation:
         """What each column adds to the scores of rows; see `kerasae.anomaly.explain`.

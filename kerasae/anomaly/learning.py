@@ -24,8 +24,8 @@ def learn_parts(
     x: Any,
     *,
     levels: Sequence[float] = (0.2, 0.4, 0.8, 1.6),
-    memory: int = 2000,
-    neighbors: int = 3,
+    memory: int = 5000,
+    neighbors: int = 1,
     seed: int | None = None,
     batch_size: int = 256,
 ) -> ScoreParts:

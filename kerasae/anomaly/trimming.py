@@ -43,7 +43,9 @@ def trim_and_refit(
     """Trains a fresh model on the rows that a trained one reconstructs best.
 
     A model that is trained on anomalies learns them as normal rows. Most of them are among the rows
-    with the largest errors, which the second model is not trained on.
+    with the largest errors, which the second model is not trained on. It keeps the scaler of the
+    first: adapted to the rows that are left, it would blow up columns that hardly vary in these.
+    What trimming brings is measured in benchmarks/README.md, by the share of anomalies.
 
     Args:
         model: A trained, compiled `Autoencoder`; it stays as it is.
@@ -56,9 +58,8 @@ def trim_and_refit(
         verbose: 0 for silence, 1 for a progress bar, 2 for a line an epoch; "auto" for 1.
 
     Returns:
-        `Trimmed`: the new model, of the same architecture, compiled in the same way, its scaler
-        adapted to the rows that were kept unless it was given mean and variance; which rows those
-        were; all errors; the cutoff.
+        `Trimmed`: the new model, of the same architecture and with the same scaler, compiled in the
+        same way; which rows were kept; all errors; the cutoff.
 
     Raises:
         ValueError: `quantile` lies outside (0, 1), `epochs` or `batch_size` is not a whole number
@@ -85,7 +86,7 @@ def trim_and_refit(
     errors = model.reconstruction_error(x)
     cutoff = float(np.quantile(errors, quantile))
     kept = errors <= cutoff
-    fresh = _untrained_copy(model, x[kept])
+    fresh = _untrained_copy(model)
     if names is not None and fresh.columns is None:
         fresh.columns = tuple(names)
     fresh.fit(
@@ -99,14 +100,15 @@ def trim_and_refit(
     return Trimmed(fresh, kept, errors, cutoff)
 
 
-def _untrained_copy(model, x):
-    """A model of the same parts, compiled alike, its scaler adapted to x and its weights new."""
+def _untrained_copy(model):
+    """A model of the same parts and the same scaler, compiled alike, its weights new."""
     with warnings.catch_warnings():
         # The copy's scaler has seen no rows yet, and seems to hold constant columns.
         warnings.simplefilter("ignore", UserWarning)
         copy = type(model).from_config(model.get_config())
-    given = getattr(copy.scaler, "input_mean", None) is not None  # to a Normalization: it stays
-    if hasattr(copy.scaler, "adapt") and not given:
-        copy.scaler.adapt(x)
+    if hasattr(copy.scaler, "adapt"):
+        numbers: dict[str, Any] = {}
+        model.scaler.save_own_variables(numbers)
+        copy.scaler.load_own_variables(numbers)
     copy.compile_from_config(model.get_compile_config())
     return copy

@@ -13,7 +13,6 @@ from sklearn.neighbors import NearestNeighbors
 import kerasae
 from kerasae import anomaly
 from kerasae.anomaly import AnomalyCalibration, Detector
-from kerasae.anomaly.learning import own_scores
 from kerasae.anomaly.parts import nearest_rows, residual_norms
 
 COLUMNS = tuple("abcdef")
@@ -76,7 +75,7 @@ def test_the_parts_are_those_of_the_formula(fitted, new):
     scaled, residuals = map(ops.convert_to_numpy, model._residuals(new[:20], parts.levels))
     norms = np.linalg.norm(residuals / parts.scales, axis=2)
     within = np.exp(np.log(norms).mean(axis=1)) / parts.residual_scale
-    nearest, _ = NearestNeighbors(n_neighbors=3).fit(parts.memory).kneighbors(scaled)
+    nearest, _ = NearestNeighbors(n_neighbors=1).fit(parts.memory).kneighbors(scaled)
     expected = within + nearest.mean(axis=1) / parts.distance_scale
     np.testing.assert_allclose(fitted.score(new[:20]).anomaly_score, expected, rtol=1e-4)
     at = [parts.levels[0]] * 2
@@ -106,8 +105,7 @@ def test_distances_are_exact_far_from_the_origin():
 
 def test_own_scores_do_not_meet_themselves(fitted):
     rows = draw(1500)
-    parts = fitted.model.anomaly.parts
-    own = own_scores(fitted.model, fitted.model._checked_rows(rows, "x"), parts)
+    own = fitted.training_scores(rows)
     scores = fitted.score(rows).anomaly_score
     assert len(own) == 1500
     met = own > scores + 1e-6

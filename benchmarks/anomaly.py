@@ -16,7 +16,7 @@ The sets are the `.npz` files in FOLDER/adbench. The protocols:
 Every detector has its defaults; neighbors, SVM and PCA, with a quarter of the columns as components,
 are given standardised columns. Results of sets and detectors that are not run again stay in the
 file, so that a long run can be made in parts. Area under the ROC curve and average precision are in
-percent.
+percent; seconds are those of the processor, of all threads together.
 """
 
 import json
@@ -228,16 +228,16 @@ PROTOCOLS |= {f"{percent}%": contaminated(percent / 100) for percent in (1, 5, 1
 
 
 def measure(make, split, x, y, seeds):
-    """Means over the seeds of both measures, and of the seconds of fit and score."""
+    """Means over the seeds of both measures, and of the processor's seconds of fit and score."""
     found = []
     for seed in range(seeds):
         rows, tested, labels = split(x, y, seed)
-        start = time.perf_counter()
+        start = time.process_time()
         detector = make(seed)
         detector.fit(rows)
-        fitted = time.perf_counter()
+        fitted = time.process_time()
         scores = detector.own(rows) if tested is None else detector.score(tested)
-        ended = time.perf_counter()
+        ended = time.process_time()
         areas = roc_auc_score(labels, scores), average_precision_score(labels, scores)
         found.append([*(100 * np.array(areas)), fitted - start, ended - fitted])
     names = ("auc", "average precision", "fit seconds", "score seconds")

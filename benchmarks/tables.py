@@ -1,4 +1,4 @@
-"""Writes the tables of benchmarks/README.md and docs/families.md from the results of the runs.
+"""Writes the tables of benchmarks/README.md and of pages in docs from the results of the runs.
 
     python benchmarks/tables.py            # after a run has written benchmarks/results/NAME.json
     python benchmarks/tables.py --check    # ends with status 1 if a document differs
@@ -16,11 +16,13 @@ from pathlib import Path
 from results import FOLDER, read
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ROOT / "benchmarks" / "README.md", ROOT / "docs" / "families.md"
+DOCUMENTS = [ROOT / "benchmarks" / "README.md"]
+DOCUMENTS += [ROOT / "docs" / name for name in ("anomalies.md", "families.md")]
 MARKED = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}
 FAMILIES = "deep_autoencoder", "variational", "linear_features", "adversarial"
+MEASURES = "auc", "average precision"
 MEMORY_GOALS = {"peak, float32": 2.5, "peak, uint8": 0.63, "seconds, uint8 / float32": 1.1}
 
 
@@ -102,16 +104,61 @@ def memory():
     return names, ["ratio", *BACKENDS.values(), "goal, at most"], body
 
 
-def anomaly():
-    """AUC of detectors on each set, with their mean and seconds."""
-    rows, body = rows_of("anomaly"), []
-    header = list(rows[0])
-    for row in rows:
-        digits = 0 if row["set"] == "seconds" else 2
-        cells = [row.get(detector, ()) for detector in header[1:]]
-        texts = [" ± ".join(f"{value:.{digits}f}" for value in cell) for cell in cells]
-        body.append([row["set"], *texts])
+def anomaly(protocol):
+    """Means over sets in a protocol, and how often kerasae is above and below."""
+    found = {
+        (row["detector"], row["set"]): row
+        for row in rows_of("anomaly")
+        if row["protocol"] == protocol
+    }
+    header = ["detector", "sets", "AUC, %", "average precision, %"]
+    header += ["wins, losses of kerasae", "kerasae on these sets", "seconds of the processor"]
+    body = []
+    for detector in dict.fromkeys(name for name, _ in found):
+        sets = [one for name, one in found if name == detector]
+        rows = [found[detector, one] for one in sets]
+        ours = [found["kerasae", one] for one in sets]
+        seconds = sum(row["fit seconds"] + row["score seconds"] for row in rows)
+        measures = [mean_and_error(rows, name) for name in MEASURES]
+        beside = ", ".join(f"{mean_of(ours, name):.2f}" for name in MEASURES)
+        compared = [score_of(ours, rows, MEASURES[1]), beside]
+        compared = ["", ""] if detector == "kerasae" else compared
+        body.append([detector, str(len(sets)), *measures, *compared, f"{seconds:,.0f}"])
     return ("anomaly",), header, body
+
+
+def mean_of(rows, name):
+    return sum(row[name] for row in rows) / len(rows)
+
+
+def mean_and_error(rows, name):
+    """The mean over sets, and its standard error."""
+    mean = mean_of(rows, name)
+    variance = sum((row[name] - mean) ** 2 for row in rows) / max(1, len(rows) - 1)
+    return f"{mean:.2f} ± {(variance / len(rows)) ** 0.5:.2f}"
+
+
+def score_of(ours, others, name):
+    """On how many sets ours is above and below, by more than a hundredth."""
+    gains = [mine[name] - other[name] for mine, other in zip(ours, others, strict=True)]
+    return f"{sum(gain > 0.01 for gain in gains)}, {sum(gain < -0.01 for gain in gains)}"
+
+
+def contamination():
+    """What leaving rows out brings, by the share of anomalies among the training rows."""
+    rows = [row for row in rows_of("anomaly") if row["protocol"].endswith("%")]
+    names = list(dict.fromkeys(row["detector"] for row in rows))
+    sets = list(dict.fromkeys(row["set"] for row in rows))
+    header = ["anomalies among the training rows", "sets"]
+    header += [f"{name}: AUC, average precision, %" for name in names]
+    body = []
+    for protocol in dict.fromkeys(row["protocol"] for row in rows):
+        chosen = [
+            [r for r in rows if (r["protocol"], r["detector"]) == (protocol, n)] for n in names
+        ]
+        cells = [", ".join(f"{mean_of(part, name):.2f}" for name in MEASURES) for part in chosen]
+        body.append([protocol, str(len(sets)), *cells])
+    return (), header, body
 
 
 def beside_papers():
@@ -180,7 +227,10 @@ TABLES = {
             "overhead": ".1%",
         },
     ),
-    "anomaly": anomaly,
+    "anomaly_normals": partial(anomaly, "normals"),
+    "anomaly_half": partial(anomaly, "half"),
+    "anomaly_unsupervised": partial(anomaly, "unsupervised"),
+    "anomaly_contamination": contamination,
     "papers": beside_papers,
     "others": beyond_papers,
     "runs": runs,

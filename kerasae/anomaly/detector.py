@@ -39,7 +39,8 @@ class Detector:
         held_out: Share of the rows that thresholds and p-values are taken from, in (0, 1); by
             default a fifth, and less of more than 5,000 rows.
         hidden_units: Widths of the denoiser's layers.
-        levels: Levels of noise to train between and to look at a row with, above 0.
+        levels: Levels of noise to look at a row with, above 0; the model is trained from the lowest
+            to twice the highest.
         memory: How many training rows to keep in the model, at most, at least 2. They are data of
             yours: whoever has the model has them.
         neighbors: How many of the nearest kept rows count, at least 1.
@@ -75,7 +76,7 @@ class Detector:
         threshold: str | float = "p99",
         held_out: float | None = None,
         hidden_units: Sequence[int] = (256, 256),
-        levels: Sequence[float] = (0.2, 0.4, 0.8, 1.6),
+        levels: Sequence[float] = (0.2, 0.4, 0.8),
         memory: int = 5000,
         neighbors: int = 1,
         steps: int = 2000,
@@ -109,12 +110,15 @@ class Detector:
             raise ValueError("the detector must be fitted first. Received: no rows. Try fit(x)")
         return self._model
 
-    def fit(self, x: Any, *, verbose: int | str = "auto") -> "Detector":
+    def fit(
+        self, x: Any, *, columns: Sequence[str] | None = None, verbose: int | str = "auto"
+    ) -> "Detector":
         """Learns what rows are like.
 
         Args:
             x: Array or table of numbers, (rows, columns), at least 10 rows. Of more than a million,
                 that many are drawn.
+            columns: Names of the columns, or None for those of a table.
             verbose: 0 for silence, 1 for a progress bar, 2 for a line an epoch; "auto" for 1.
 
         Returns:
@@ -126,7 +130,7 @@ class Detector:
         """
         if not is_array(x):
             raise TypeError(f"x must be an array of rows in memory. Received: a {type(x).__name__}")
-        names = names_of(x)
+        names = columns or names_of(x)
         rows, _ = bounded_rows(x, columns=names, wide=True)
         if rows.ndim != 2:
             raise ValueError(f"x must have shape (rows, columns). Received: shape {rows.shape}")
@@ -178,6 +182,7 @@ class Detector:
             float32 array of shape (rows,).
         """
         parts = self.model.anomaly.parts
+        assert parts is not None  # after fit
         return own_scores(self.model, self.model._checked_rows(x, "x"), parts)
 
     def explain(self, x: Any, *, batch_size: int = 4096, verbose: int | str = 0) -> Explanation:
@@ -207,11 +212,10 @@ class Detector:
                 measure(rows, axis=0, dtype="float64") for measure in (np.mean, np.var)
             )
             scaler = keras.layers.Normalization(mean=mean, variance=variance, dtype="float32")
-        low, high = min(self.levels), max(self.levels)
         model = residual_denoiser(
             rows.shape[1],
             self.hidden_units,
-            stddev=(low, high),
+            stddev=(min(self.levels), 2 * max(self.levels)),
             seed=self.seed,
             scaler=scaler,
             columns=names,

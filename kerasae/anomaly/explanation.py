@@ -13,7 +13,9 @@ class Explanation(NamedTuple):
     """The results of `explain`, one entry a row.
 
     Attributes:
-        anomaly_score: float32, (rows,).
+        anomaly_score: float32, (rows,): the sum of the next two.
+        within: float32, (rows,): how little the columns of a row fit together.
+        between: float32, (rows,): how far it is from the rows in the memory.
         contributions: float32, (rows, *row_shape): what each column adds to the score. They are at
             least 0, and their sum is the score.
         expected: float32, (rows, *row_shape): what the model takes the row for once it trusts its
@@ -22,6 +24,8 @@ class Explanation(NamedTuple):
     """
 
     anomaly_score: np.ndarray
+    within: np.ndarray
+    between: np.ndarray
     contributions: np.ndarray
     expected: np.ndarray
 

@@ -23,7 +23,7 @@ def learn_parts(
     model: "Autoencoder",
     x: Any,
     *,
-    levels: Sequence[float] = (0.2, 0.4, 0.8, 1.6),
+    levels: Sequence[float] = (0.2, 0.4, 0.8),
     memory: int = 5000,
     neighbors: int = 1,
     seed: int | None = None,
@@ -82,7 +82,7 @@ def _takes_levels(model):
 
 
 def _residual_scales(model, rows, levels, batch_size):
-    """Root mean squares, (L, columns), and the mean of the norms that they give."""
+    """Scales of the residuals, (L, columns), and the mean of the norms that they give."""
 
     def residuals(x):
         return model._residuals(x, levels)[1]
@@ -92,8 +92,8 @@ def _residual_scales(model, rows, levels, batch_size):
     found = found.reshape(len(rows), len(levels), -1)
     squares = np.square(found, dtype="float64")
     # A column that never has a residual would make the first one infinitely odd.
-    scales = np.sqrt(squares.mean(axis=0)) + 1e-3 * np.sqrt(squares.mean(axis=(0, 2)))[:, None]
-    scales = np.maximum(scales, 1e-9).astype("float32")
+    typical = np.sqrt(squares.mean(axis=0)) + 1e-3 * np.sqrt(squares.mean(axis=(0, 2)))[:, None]
+    scales = np.maximum(np.sqrt(typical), 1e-6).astype("float32")
     norms, _ = residual_norms(found, scales)
     return scales, max(float(ops.convert_to_numpy(norms).mean(dtype="float64")), 1e-6)
 

@@ -14,16 +14,19 @@ class ScoreParts(NamedTuple):
     row. With the residuals $r_l$ of the model at L levels of noise, and their root mean squares
     $\sigma_{lj}$ in column j on training rows,
 
-    $$n = \frac{1}{\bar n} \prod_{l=1}^L \left(\sum_j \frac{r_{lj}^2}{\sigma_{lj}^2}\right)^{1/2L}
+    $$n = \frac{1}{\bar n} \prod_{l=1}^L \left(\sum_j \frac{r_{lj}^2}{\sigma_{lj}}\right)^{1/2L}
     \qquad s = \frac{1}{\bar s k} \sum_{i=1}^k \lVert x - m_i \rVert$$
 
-    with the k nearest $m_i$ of the rows in memory. Both are sums over columns: those of
-    $r_{lj}^2 / \sigma_{lj}^2$, as shares of each level's norm, and of $(x_j - m_{ij})^2$, as shares
-    of each distance. So the score is the sum of the contributions of the columns.
+    with the k nearest $m_i$ of the rows in memory. Both are sums over columns: of the shares of
+    $r_{lj}^2 / \sigma_{lj}$ in each level's norm, and of those of $(x_j - m_{ij})^2$ in each
+    distance. So the score is the sum of the contributions of the columns. A column that follows
+    from the others counts more than its residuals, and less than if each were divided by its own
+    $\sigma_{lj}$: this found most on other tables than those that results are reported on.
 
     Attributes:
         levels: Levels of noise, (L,); NaN alone for a model that takes none.
-        scales: Root mean square residuals of training rows, (L, columns).
+        scales: What residuals are divided by, the square roots of their root mean squares on
+            training rows, (L, columns).
         residual_scale: Mean of the first part before it is divided by it.
         memory: Scaled training rows, (rows, columns). They are data of the user's: whoever has the
             model has them.
@@ -46,9 +49,19 @@ class ScoreParts(NamedTuple):
             residuals: Reconstruction less row, at each level, scaled, (batch, L, *row_shape).
             rows: The rows, scaled, (batch, *row_shape).
         """
+        within, between = self.both(residuals, rows)
+        return within + between
+
+    def both(self, residuals: Any, rows: Any) -> tuple[Any, Any]:
+        """The two parts n and s of the score of each row, (batch,) both.
+
+        Args:
+            residuals: As in `score`.
+            rows: As in `score`.
+        """
         norms, _ = residual_norms(residuals, self.scales)
         distances, _ = nearest_rows(rows, self.memory, self.neighbors)
-        return norms / self.residual_scale + ops.mean(distances, axis=1) / self.distance_scale
+        return norms / self.residual_scale, ops.mean(distances, axis=1) / self.distance_scale
 
     def contributions(self, residuals: Any, rows: Any) -> Any:
         """What each column adds to the score, of the shape of the rows.
@@ -108,7 +121,7 @@ def residual_norms(residuals: Any, scales: np.ndarray) -> tuple[Any, Any]:
 
     Args:
         residuals: At each level, (batch, L, *row_shape).
-        scales: Root mean squares, (L, columns).
+        scales: What they are divided by, (L, columns).
 
     Returns:
         Tensors of shape (batch,) and (batch, L, columns).

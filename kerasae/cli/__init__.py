@@ -146,6 +146,7 @@ def _message(error):
 def _app() -> typer.Typer:
     from kerasae.cli.anomalies import anomalies
     from kerasae.cli.chapter import chapter
+    from kerasae.cli.detector import detector
     from kerasae.cli.export import export
     from kerasae.cli.features import features
     from kerasae.cli.generate import generate
@@ -181,7 +182,7 @@ def _app() -> typer.Typer:
     ) -> None:
         pass
 
-    using = (train, features, anomalies, generate, report)
+    using = (train, detector, features, anomalies, generate, report)
     for command in (*using, tune, export, serve, chapter, info):
         app.command()(command)
     return app

@@ -36,7 +36,9 @@ def anomalies(
         str | None,
         typer.Option(help="Normal rows to take the threshold from, by default those of DATA."),
     ] = None,
-    per_feature: Annotated[bool, typer.Option(help="Write each column's error too.")] = False,
+    per_feature: Annotated[
+        bool, typer.Option(help="Write each column's error, or contribution, too.")
+    ] = False,
     key: KeyOption = None,
     label: LabelOption = None,
     keep: KeepOption = None,
@@ -55,7 +57,8 @@ def anomalies(
     if threshold or normal or guard is not None or not autoencoder.anomaly.fitted:
         source = normal or data
         x = load_rows(autoencoder, normal, key, label, keep).x if normal else rows.x
-        anomaly.calibrate(autoencoder, x, threshold or "p99", guard or 0.0)
+        parts = None if guard else autoencoder.anomaly.parts
+        anomaly.calibrate(autoencoder, x, threshold or "p99", guard or 0.0, parts=parts)
         console.print(f"threshold and p-values from the {len(x)} rows of {source}", soft_wrap=True)
     scores = anomaly.score(autoencoder, rows.x, verbose=verbosity())
     errors = scores.feature_errors.reshape(len(rows.x), -1)
@@ -64,13 +67,17 @@ def anomalies(
     if rows.names:
         table["file"] = np.array(rows.names)
     table |= {name: value for name, value in scores._asdict().items() if name != "feature_errors"}
+    by_column, what = errors, "error"
+    if autoencoder.anomaly.parts is not None:
+        by_column = anomaly.explain(autoencoder, rows.x).contributions.reshape(errors.shape)
+        what = "contribution"
     if rows.image_shape:
         maps = anomaly.error_maps(scores.feature_errors, rows.image_shape)
         table["worst_region"] = np.array([anomaly.worst_region(one) for one in maps])
     else:
-        table["worst_column"] = np.array(names)[errors.argmax(axis=1)]
+        table["worst_column"] = np.array(names)[by_column.argmax(axis=1)]
     if per_feature:
-        table |= {f"error_{name}": column for name, column in zip(names, errors.T, strict=True)}
+        table |= {f"{what}_{name}": part for name, part in zip(names, by_column.T, strict=True)}
     write_table(table, output)
     console.print(_worst(table))
     flagged = int(scores.is_anomaly.sum())

@@ -103,6 +103,8 @@ def export_saved_model(
     | `anomaly_score`, after `anomaly.calibrate` | `anomaly_score`, `reconstruction_error`, \
     `p_value`, `is_anomaly` | (batch,) |
     | | `feature_errors` | (batch, *row_shape), on the scaled values |
+    | `explain`, of a `Detector` | `anomaly_score`, `within`, `between` | (batch,) |
+    | | `contributions`, `expected` | (batch, *row_shape) |
     | `decode`, of `codings` (batch, codings) | `reconstruction` | (batch, *row_shape) |
     | `generate`, of `seed`, int32 (batch,), where the codings have a prior | `reconstruction` | \
     (batch, *row_shape) |

@@ -289,8 +289,11 @@ class Autoencoder(RowModel):
         """What each column of a tensor of rows adds to its score, and what was to be expected."""
         parts = self.anomaly.parts
         scaled, residuals = self._residuals(x, parts.levels)
+        within, between = parts.both(residuals, scaled)
         return {
             "anomaly_score": self.anomaly.score(None, None, residuals, scaled),
+            "within": within,
+            "between": between,
             "contributions": parts.contributions(residuals, scaled),
             # Of the highest level, where least of a value is taken for granted.
             "expected": unscale(self.scaler, scaled + residuals[:, -1]),

@@ -43,9 +43,13 @@ def new():
 
 def test_it_finds_what_breaks_the_relations_and_what_is_far(fitted, new):
     far = new + 8 * np.array([1, 10, 0.1, 3, 1, 1])
+    labels = np.repeat([0, 1], 1000)
     for odd, least in ((broken(new), 0.85), (far, 0.999)):
-        scores = np.concatenate([fitted.score(rows).anomaly_score for rows in (new, odd)])
-        assert roc_auc_score(np.repeat([0, 1], 1000), scores) > least
+        found = fitted.explain(np.concatenate([new, odd]))
+        area = roc_auc_score(labels, found.anomaly_score)
+        assert area > least
+        if odd is not far:
+            assert roc_auc_score(labels, found.within) > roc_auc_score(labels, found.between)
 
 
 def test_p_values_of_new_normal_rows_are_uniform_or_larger(fitted, new):
@@ -61,6 +65,7 @@ def test_contributions_add_up_and_name_the_column(fitted, new):
     found = fitted.explain(odd)
     scores = fitted.score(odd).anomaly_score
     np.testing.assert_allclose(found.anomaly_score, scores, rtol=1e-5)
+    np.testing.assert_allclose(found.within + found.between, scores, rtol=1e-5)
     np.testing.assert_allclose(found.contributions.sum(axis=1), scores, rtol=1e-5)
     assert (found.contributions >= 0).all()
     assert (found.contributions.argmax(axis=1) == 2).all()

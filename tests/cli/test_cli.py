@@ -128,6 +128,37 @@ def test_anomalies_are_flagged_and_drawn(kerasae, tmp_path):
     assert "from the 200 rows of normal.csv" in out
 
 
+@pytest.mark.tensorflow
+def test_a_detector_is_trained_and_its_scores_name_the_column(kerasae, tmp_path, monkeypatch):
+    from kerasae.anomaly import Detector
+
+    monkeypatch.setitem(Detector.__init__.__kwdefaults__, "steps", 300)
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(200, 3)), columns=[*"abc"])
+    frame["total"] = frame.sum(axis=1)
+    frame.to_csv("normal.csv", index=False)
+    odd = frame.copy()
+    odd.loc[[7, 30], "total"] += 6
+    odd.to_csv("odd.csv", index=False)
+    status, out, err = kerasae("detector", "normal.csv", "--contamination", 0.05, "--name", "d")
+    assert (status, err) == (0, "")
+    assert "trained on 190 rows, 10 left out" in out
+    assert "190 rows of normal.csv are in the model" in out
+    assert Path("saved_models/d/1/plots/scores.png").exists()
+    status, out, err = kerasae(
+        "anomalies", "saved_models/d", "odd.csv", "-o", "s.csv", "--per-feature"
+    )
+    assert (status, err) == (0, "")
+    got = pd.read_csv("s.csv")
+    assert got.is_anomaly[[7, 30]].all()
+    assert (got.worst_column[[7, 30]] == "total").all()
+    parts = got[[f"contribution_{name}" for name in ("a", "b", "c", "total")]]
+    np.testing.assert_allclose(parts.sum(axis=1), got.anomaly_score, rtol=1e-4)
+    # Another threshold, and the same two parts.
+    again = ("anomalies", "saved_models/d", "odd.csv", "-o", "t.csv", "--threshold", "p90")
+    assert kerasae(*again)[0] == 0
+    np.testing.assert_allclose(pd.read_csv("t.csv").anomaly_score, got.anomaly_score, rtol=1e-5)
+
+
 def layer_types(model):
     return [type(layer).__name__ for layer in model.layers]
 

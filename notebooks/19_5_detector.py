@@ -1,0 +1,115 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 19.5 A detector of anomalies in a table
+#
+# `kerasae.anomaly.Detector` scores a row by two parts: how little its columns fit together, and how far it
+# is from other rows. This notebook shows what each of them sees, on a table of pumps. The temperature of a
+# pump follows from its load, the current from load and kind; the pressure depends on nothing.
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+import kerasae
+
+
+def pumps(n, seed):
+    rng = np.random.default_rng(seed)
+    kind = rng.choice(["small", "medium", "large"], n, p=[0.5, 0.3, 0.2])
+    load = rng.uniform(0.2, 1.0, n)
+    factor = np.select([kind == "small", kind == "medium"], [4.0, 7.0], 12.0)
+    return pd.DataFrame(
+        {
+            "load": load,
+            "temperature": 40 + 35 * load + rng.normal(0, 1.5, n),
+            "current": factor * load + rng.normal(0, 0.3, n),
+            "pressure": rng.normal(6, 0.5, n),
+            **{f"kind_{name}": (kind == name).astype(float) for name in np.unique(kind)},
+        }
+    )
+
+
+normal = pumps(3000, seed=0)
+normal.head()
+
+# %% [markdown]
+# Two kinds of trouble. In the first, a pump runs hot for its load: its temperature is that of another pump, and
+# so an ordinary value. In the second, the pressure has never been so high.
+
+# %%
+new = pumps(400, seed=1)
+hot = pumps(40, seed=2).assign(temperature=pumps(40, seed=3).temperature)
+high = pumps(40, seed=4).assign(pressure=9.5)
+rows = pd.concat([new, hot, high], ignore_index=True)
+label = np.repeat(["normal", "hot for its load", "pressure"], [400, 40, 40])
+
+detector = kerasae.anomaly.Detector().fit(normal, verbose=0)
+found = detector.explain(rows)
+
+figure, axes = plt.subplots(figsize=(6, 5))
+for name in ("normal", "hot for its load", "pressure"):
+    chosen = label == name
+    axes.scatter(found.within[chosen], found.between[chosen], s=14, alpha=0.7, label=name)
+axes.set_xlabel("within: how little the columns fit together")
+axes.set_ylabel("between: distance to the nearest rows")
+axes.legend()
+
+# %% [markdown]
+# Each part alone misses something that the sum finds:
+
+# %%
+from sklearn.metrics import roc_auc_score
+
+pd.DataFrame(
+    {
+        name: {
+            part: roc_auc_score(label[keep] == name, getattr(found, part)[keep])
+            for part in ("within", "between", "anomaly_score")
+        }
+        for name in ("hot for its load", "pressure")
+        for keep in [(label == "normal") | (label == name)]
+    }
+).round(3)
+
+# %% [markdown]
+# A p-value is the share of held-out rows with as high a score. Of the normal rows about one in a hundred is flagged at
+# the threshold of `Detector()`, the 99th percentile.
+
+# %%
+scores = detector.score(rows)
+pd.crosstab(label, scores.is_anomaly)
+
+# %% [markdown]
+# Which columns are to blame? Contributions add up to the score. `expected` says in which direction a value is odd.
+
+# %%
+columns = list(normal.columns)
+for row in (405, 450):
+    print(label[row], f"score {found.anomaly_score[row]:.1f}, p-value {scores.p_value[row]:.4f}")
+    for column, share, expected in found.worst(row, columns=columns):
+        print(
+            f"  {column}: {rows[column][row]:.2f}, expected {expected:.2f}, {share:.0%} of the score"
+        )
+
+# %% [markdown]
+# The rows in the memory are part of the model, and of its exports: keep that in mind where they are personal. `memory`
+# says how many there may be. Everything else is as with any model: `detector.model.save`, `kerasae.export_saved_model`,
+# `kerasae serve`.
+
+# %%
+len(detector.model.anomaly.parts.memory)

@@ -18,7 +18,7 @@
 #
 # `kerasae.anomaly.Detector` scores a row by two parts: how little its columns fit together, and how far it
 # is from other rows. This notebook shows what each of them sees, on a table of pumps. The temperature of a
-# pump follows from its load, the current from load and kind; the pressure depends on nothing.
+# pump follows from its load, the current from load and kind; the vibrations depend on nothing.
 
 # %%
 import matplotlib.pyplot as plt
@@ -28,17 +28,17 @@ import pandas as pd
 import kerasae
 
 
-def pumps(n, seed):
+def pumps(n, seed, loads=(0.2, 1.0)):
     rng = np.random.default_rng(seed)
     kind = rng.choice(["small", "medium", "large"], n, p=[0.5, 0.3, 0.2])
-    load = rng.uniform(0.2, 1.0, n)
+    load = rng.uniform(*loads, n)
     factor = np.select([kind == "small", kind == "medium"], [4.0, 7.0], 12.0)
     return pd.DataFrame(
         {
             "load": load,
             "temperature": 40 + 35 * load + rng.normal(0, 1.5, n),
             "current": factor * load + rng.normal(0, 0.3, n),
-            "pressure": rng.normal(6, 0.5, n),
+            **{f"vibration_{i}": rng.normal(6, 0.5, n) for i in range(8)},
             **{f"kind_{name}": (kind == name).astype(float) for name in np.unique(kind)},
         }
     )
@@ -48,29 +48,30 @@ normal = pumps(3000, seed=0)
 normal.head()
 
 # %% [markdown]
-# Two kinds of trouble. In the first, a pump runs hot for its load: its temperature is that of another pump, and
-# so an ordinary value. In the second, the pressure has never been so high.
+# Two kinds of trouble. In the first, a pump has not the temperature of its load, but that of another pump: an
+# ordinary value. In the second, temperature and current fit the load, but the load has never been so high.
 
 # %%
 new = pumps(400, seed=1)
-hot = pumps(40, seed=2).assign(temperature=pumps(40, seed=3).temperature)
-high = pumps(40, seed=4).assign(pressure=9.5)
-rows = pd.concat([new, hot, high], ignore_index=True)
-label = np.repeat(["normal", "hot for its load", "pressure"], [400, 40, 40])
+wrong = pumps(40, seed=2).assign(temperature=pumps(40, seed=3).temperature)
+overload = pumps(40, seed=4, loads=(1.2, 1.6))
+rows = pd.concat([new, wrong, overload], ignore_index=True)
+label = np.repeat(["normal", "temperature", "overload"], [400, 40, 40])
 
 detector = kerasae.anomaly.Detector().fit(normal, verbose=0)
 found = detector.explain(rows)
 
 figure, axes = plt.subplots(figsize=(6, 5))
-for name in ("normal", "hot for its load", "pressure"):
+for name in ("normal", "temperature", "overload"):
     chosen = label == name
     axes.scatter(found.within[chosen], found.between[chosen], s=14, alpha=0.7, label=name)
 axes.set_xlabel("within: how little the columns fit together")
 axes.set_ylabel("between: distance to the nearest rows")
-axes.legend()
+_ = axes.legend()
 
 # %% [markdown]
-# Each part alone misses something that the sum finds:
+# The more columns have nothing to do with it, the less the distance to other rows sees a broken relation. The area
+# under the ROC curve of each part, and of their sum:
 
 # %%
 from sklearn.metrics import roc_auc_score
@@ -81,7 +82,7 @@ pd.DataFrame(
             part: roc_auc_score(label[keep] == name, getattr(found, part)[keep])
             for part in ("within", "between", "anomaly_score")
         }
-        for name in ("hot for its load", "pressure")
+        for name in ("temperature", "overload")
         for keep in [(label == "normal") | (label == name)]
     }
 ).round(3)

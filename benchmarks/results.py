@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 FOLDER = Path(__file__).with_name("results")
-PACKAGES = "kerasae", "keras", "tensorflow", "jax", "torch", "numpy", "scikit-learn"
+PACKAGES = "kerasae", "keras", "tensorflow", "jax", "torch", "numpy", "scikit-learn", "pyod"
 
 
 def parser(description, name):

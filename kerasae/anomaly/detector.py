@@ -43,7 +43,8 @@ class Detector:
             to twice the highest.
         memory: How many training rows to keep in the model, at most, at least 2. They are data of
             yours: whoever has the model has them.
-        neighbors: How many of the nearest kept rows count, at least 1.
+        neighbors: How many of the nearest kept rows count, at least 1; more while rows are to be
+            left out.
         steps: Steps of training, at least 100.
         seed: Integer: the same rows give the same scores.
 
@@ -144,7 +145,7 @@ class Detector:
         train = np.sort(order[count:][:most])
         model = self._new_model(rows[train], names)
         self._train(model, rows[train], verbose)
-        parts = self._learn(model, rows[train])
+        parts = self._learn(model, rows[train], self._neighbors_to_trim_by(len(train)))
         self.kept = np.ones(len(rows), bool)
         if self.contamination:
             scores = own_scores(model, model._checked_rows(rows, "x"), parts)
@@ -153,7 +154,7 @@ class Detector:
             # The first scaler: of the rows that are left, rare values would get tiny ranges.
             model = self._new_model(rows[train], names, model.scaler)
             self._train(model, rows[train], verbose)
-            parts = self._learn(model, rows[train])
+            parts = self._learn(model, rows[train], self.neighbors)
         calibrate(model, rows[apart], self.threshold, parts=parts)
         self._remember(model, rows[apart])
         self._model = model
@@ -246,13 +247,18 @@ class Detector:
         model.compile(keras.optimizers.Adam(0.001, beta_2=0.99, global_clipnorm=5.0))
         model.optimizer.build(model.trainable_variables)
 
-    def _learn(self, model, rows):
+    def _neighbors_to_trim_by(self, rows):
+        """More than anomalies of one kind in the memory, which would hide each other."""
+        many = math.ceil(self.contamination * min(self.memory, rows))
+        return max(self.neighbors, min(50, many))
+
+    def _learn(self, model, rows, neighbors):
         return learn_parts(
             model,
             rows,
             levels=self.levels,
             memory=self.memory,
-            neighbors=self.neighbors,
+            neighbors=neighbors,
             seed=self.seed,
         )
 

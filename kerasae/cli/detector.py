@@ -8,6 +8,7 @@ import typer
 from kerasae.cli.terminal import (
     THRESHOLDS,
     DataOption,
+    KeepOption,
     KeyOption,
     LabelOption,
     OutputOption,
@@ -32,6 +33,7 @@ def detector(
     output: OutputOption = Path("saved_models"),
     key: KeyOption = None,
     label: LabelOption = None,
+    keep: KeepOption = None,
 ) -> None:
     """Trains a detector of anomalies on the rows of DATA, for `kerasae anomalies` and `serve`."""
     with starting():
@@ -40,7 +42,7 @@ def detector(
         from kerasae.datasets import load
         from kerasae.export import KERAS_FILE, publish_model, write_serving_files
     made = Detector(contamination=contamination, threshold=threshold, memory=memory, seed=seed)
-    rows = load(data, key=key, label=label)
+    rows = load(data, key=key, label=label, keep=keep or ())
     with console.status("training"):
         made.fit(rows.x, columns=rows.columns, verbose=verbosity())
     calibration = made.model.anomaly

@@ -3,26 +3,33 @@
 from kerasae.anomaly.calibration import AnomalyCalibration
 from kerasae.anomaly.detector import Detector
 from kerasae.anomaly.explanation import Explanation, explain
+from kerasae.anomaly.labels import Ranking, labelled_threshold, ranking
 from kerasae.anomaly.learning import learn_parts
 from kerasae.anomaly.maps import anomaly_maps, error_maps, worst_region
 from kerasae.anomaly.parts import ScoreParts
 from kerasae.anomaly.scores import Scores, calibrate, score, threshold_rule
 from kerasae.anomaly.trimming import Trimmed, trim_and_refit
+from kerasae.anomaly.worst_columns import WorstColumns, worst_columns
 
 __all__ = [
     "AnomalyCalibration",
     "Detector",
     "Explanation",
+    "Ranking",
     "ScoreParts",
     "Scores",
     "Trimmed",
+    "WorstColumns",
     "anomaly_maps",
     "calibrate",
     "error_maps",
     "explain",
+    "labelled_threshold",
     "learn_parts",
+    "ranking",
     "score",
     "threshold_rule",
     "trim_and_refit",
+    "worst_columns",
     "worst_region",
 ]

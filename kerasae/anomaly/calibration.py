@@ -65,6 +65,7 @@ class AnomalyCalibration(keras.layers.Layer):
         self.guard, self.error_scale = 0.0, 1.0
         self.center, self.whitening = np.empty(0, "float32"), np.empty((0, 0), "float32")
         self.parts: ScoreParts | None = None
+        self.column_errors: np.ndarray | None = None  # mean error of each named column
 
     @property
     def fitted(self) -> bool:
@@ -163,6 +164,8 @@ class AnomalyCalibration(keras.layers.Layer):
             store["center"], store["whitening"] = self.center, self.whitening
             if self.parts is not None:
                 self.parts.save_to(store)
+            if self.column_errors is not None:
+                store["column_errors"] = self.column_errors
             if self.model_state is not None:
                 store["model_state"] = np.array(self.model_state, "int64")
 
@@ -191,6 +194,8 @@ class AnomalyCalibration(keras.layers.Layer):
         self.set_guard(guard, error_scale, parts["center"], parts["whitening"])
         self.set_parts(score_parts)
         self.fit(parts["scores"], threshold)
+        if "column_errors" in parts:
+            self.column_errors = parts["column_errors"].astype("float32")
         if "model_state" in parts:
             self.model_state = int(parts["model_state"])
 

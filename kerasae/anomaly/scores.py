@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from kerasae.anomaly.calibration import AnomalyCalibration, check_scores, row_mean
+from kerasae.anomaly.labels import by_labels, labelled_threshold
 from kerasae.anomaly.parts import ScoreParts
-from kerasae.validation import required
+from kerasae.anomaly.worst_columns import WorstColumns, worst_columns
+from kerasae.validation import as_numbers, required
 
 if TYPE_CHECKING:
     from kerasae.models import Autoencoder
@@ -23,6 +25,7 @@ class Scores(NamedTuple):
         feature_errors: float32, (rows, *row_shape): each feature's squared error.
         p_value: float32, (rows,), in (0, 1]: share of normal rows that score as high.
         is_anomaly: bool, (rows,): whether the score is above the threshold.
+        worst: `WorstColumns` of each row, or None.
     """
 
     anomaly_score: np.ndarray
@@ -30,6 +33,7 @@ class Scores(NamedTuple):
     feature_errors: np.ndarray
     p_value: np.ndarray
     is_anomaly: np.ndarray
+    worst: WorstColumns | None = None
 
 
 def calibrate(
@@ -40,6 +44,7 @@ def calibrate(
     batch_size: int = 256,
     *,
     parts: ScoreParts | None = None,
+    labels: Any = None,
 ) -> float:
     """Scores normal rows and keeps the scores with the model, to be saved and exported.
 
@@ -57,6 +62,8 @@ def calibrate(
         batch_size: Rows a step.
         parts: What makes the score instead of the reconstruction error, as `learn_parts` gives it,
             or None; not with a guard.
+        labels: 1 for rows that are anomalies, 0 for normal ones, where x holds both; the normal
+            ones are kept. The threshold can then be "f1" or "fpr:0.01"; see `labelled_threshold`.
 
     Returns:
         The score above which a row is an anomaly.
@@ -81,7 +88,7 @@ def calibrate(
         raise ValueError(f"guard must be finite and at least 0. Received: guard={guard}")
     if guard and parts is not None:
         raise ValueError(f"guard must be 0 for a score of parts. Received: guard={guard}")
-    rule = threshold_rule(threshold)
+    rule = None if labels is not None and by_labels(threshold) else threshold_rule(threshold)
     calibration = AnomalyCalibration()
     if guard:
         errors, codings = _errors_and_codings(model, x, batch_size)
@@ -91,10 +98,18 @@ def calibrate(
     elif parts is not None:
         calibration.set_parts(parts)
         scores = _scores_of_parts(model, x, parts, batch_size)
+    elif model.columns is not None:
+        scores, calibration.column_errors = _errors_of_columns(model, x, batch_size)
     else:
         scores = model.reconstruction_error(x, batch_size=batch_size)
     check_scores(scores)
-    calibration.fit(scores, rule(np.sort(scores).astype("float64")))
+    normal = scores if labels is None else scores[as_numbers(labels, len(scores), "labels") == 0]
+    if rule is None:
+        found = labelled_threshold(str(threshold), scores, labels)
+    else:
+        check_scores(normal)
+        found = rule(np.sort(normal).astype("float64"))
+    calibration.fit(normal, found)
     model._use_calibration(calibration)
     return calibration.threshold
 
@@ -109,6 +124,20 @@ def _scores_of_parts(model, x, parts, batch_size):
         return model._streams.run("scores_of_parts", scores, rows, batch_size=batch_size)
     finally:
         model._streams.forget("scores_of_parts")  # of these parts
+
+
+def _errors_of_columns(model, x, batch_size):
+    """Errors of rows, and the mean error of each column over the cells that are there."""
+
+    def both(x):
+        errors = model._errors(x)
+        return {"rows": row_mean(errors), "columns": errors}
+
+    rows = model._checked_rows(x, "x")
+    outputs = model._streams.run("errors_of_columns", both, rows, batch_size=batch_size)
+    columns = outputs["columns"].reshape(len(outputs["rows"]), -1)
+    counts = np.maximum(np.count_nonzero(columns, axis=0), 1)
+    return outputs["rows"], (columns.sum(axis=0, dtype="float64") / counts).astype("float32")
 
 
 def _errors_and_codings(model, x, batch_size):
@@ -171,7 +200,14 @@ def _tail(scores, alpha):
     return scores[-allowed]
 
 
-def score(model: "Autoencoder", x: Any, batch_size: int = 256, verbose: int | str = 0) -> Scores:
+def score(
+    model: "Autoencoder",
+    x: Any,
+    batch_size: int = 256,
+    verbose: int | str = 0,
+    *,
+    top: int = 0,
+) -> Scores:
     """Scores rows by a model that was calibrated; the same rows always get the same scores.
 
     Args:
@@ -179,6 +215,7 @@ def score(model: "Autoencoder", x: Any, batch_size: int = 256, verbose: int | st
         x: Rows in the user's units, shape (rows, *row_shape), or a dataset of batches of rows.
         batch_size: Rows a step.
         verbose: 1, or "auto", for a progress bar.
+        top: How many of the worst columns of each row are named; see `worst_columns`.
 
     Returns:
         `Scores`.
@@ -200,4 +237,5 @@ def score(model: "Autoencoder", x: Any, batch_size: int = 256, verbose: int | st
         batch_size=batch_size,
         verbose=verbose,
     )
-    return Scores(**outputs)
+    worst = worst_columns(model, rows, top, batch_size=batch_size) if top else None
+    return Scores(**outputs, worst=worst)

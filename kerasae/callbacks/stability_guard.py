@@ -54,8 +54,10 @@ def mean_error(scaler: keras.layers.Layer | None, x: np.ndarray) -> float:
         x: Rows in the user's units, shape (rows, *row_shape).
 
     Returns:
-        The mean variance of the scaled columns.
+        The mean variance of the scaled columns; 1 for tables.
     """
+    if hasattr(scaler, "target"):  # of a table, whose errors are relative to this one
+        return 1.0
     z = ops.convert_to_numpy(scale(scaler, x)).astype("float64")
     return float(np.square(z - z.mean(axis=0)).mean())
 
@@ -174,7 +176,7 @@ class StabilityGuard(keras.callbacks.Callback):
         self._weight_limit: float | None = None
         if self.x is not None:
             before = self.model.evaluate(self.x, verbose=0, return_dict=True)
-            self.first_mse = before.get("mse")
+            self.first_mse = before.get(_metric(self.model))
             if math.isfinite(before["loss"]):  # else the weights are broken, or the rows
                 self.first_loss = self.best = before["loss"]
 
@@ -224,12 +226,12 @@ class StabilityGuard(keras.callbacks.Callback):
         if not math.isfinite(val_loss):
             self._stop(epoch, f"validation loss is {val_loss}", VALIDATION_ROWS)
         self.best = min(self.best, (logs or {}).get("loss", self.best))
-        self.worst = max(self.worst, (logs or {}).get("mse", 0.0))
+        self.worst = max(self.worst, (logs or {}).get(_metric(self.model), 0.0))
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         if self.x is None or self.first_mse is None:
             return
-        mse = self.model.evaluate(self.x, verbose=0, return_dict=True)["mse"]
+        mse = self.model.evaluate(self.x, verbose=0, return_dict=True)[_metric(self.model)]
         steps = int(ops.convert_to_numpy(self.model.optimizer.iterations))
         check_learnt(
             mse,
@@ -272,6 +274,11 @@ class StabilityGuard(keras.callbacks.Callback):
 
     def _variables(self):
         return [*self.model.weights, *self.model.optimizer.variables]
+
+
+def _metric(model):
+    """What a model is measured by: the mean squared error, unless it has tables."""
+    return getattr(model, "_objective", "mse")
 
 
 def _rate(model):

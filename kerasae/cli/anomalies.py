@@ -27,7 +27,11 @@ def anomalies(
     data: DataOption,
     output: Annotated[Path, typer.Option("--output", "-o", help=".csv or .parquet file.")],
     threshold: Annotated[
-        str | None, typer.Option(help=THRESHOLDS + ". By default the model's own.")
+        str | None,
+        typer.Option(
+            help=THRESHOLDS + ". By default the model's own. With labels of 0 and 1, also f1 or "
+            "fpr:0.01."
+        ),
     ] = None,
     guard: Annotated[
         float | None, typer.Option(help="Weight of the distance in the codings, in the score.")
@@ -49,36 +53,50 @@ def anomalies(
 
         from kerasae import anomaly
         from kerasae.atomic import write_file
-        from kerasae.cli.tables import check_suffix, load_rows, verbosity, write_table
+        from kerasae.cli.explained import worst_columns
+        from kerasae.cli.tables import check_suffix, id_columns, load_rows, verbosity, write_table
         from kerasae.export import load_model
     check_suffix(output, (".csv", ".parquet"))
     autoencoder = load_model(model)
     rows = load_rows(autoencoder, data, key, label, keep)
+    labels = _labels(rows.y)
     if threshold or normal or guard is not None or not autoencoder.anomaly.fitted:
         source = normal or data
         x = load_rows(autoencoder, normal, key, label, keep).x if normal else rows.x
         parts = None if guard else autoencoder.anomaly.parts
-        anomaly.calibrate(autoencoder, x, threshold or "p99", guard or 0.0, parts=parts)
+        known = None if normal else labels
+        anomaly.calibrate(
+            autoencoder, x, threshold or "p99", guard or 0.0, labels=known, parts=parts
+        )
         console.print(f"threshold and p-values from the {len(x)} rows of {source}", soft_wrap=True)
-    scores = anomaly.score(autoencoder, rows.x, verbose=verbosity())
+    has_parts = autoencoder.anomaly.parts is not None
+    named = 3 if autoencoder.columns and not rows.image_shape and not has_parts else 0
+    scores = anomaly.score(autoencoder, rows.x, verbose=verbosity(), top=named)
     errors = scores.feature_errors.reshape(len(rows.x), -1)
-    names = rows.columns or [f"column_{i}" for i in range(errors.shape[1])]
-    table = {"row": np.arange(len(errors))}
+    columns = rows.columns or [f"column_{i}" for i in range(errors.shape[1])]
+    out = ("feature_errors", "worst")
+    table = {"row": np.arange(len(errors)), **id_columns(rows)}
     if rows.names:
         table["file"] = np.array(rows.names)
-    table |= {name: value for name, value in scores._asdict().items() if name != "feature_errors"}
+    table |= {name: value for name, value in scores._asdict().items() if name not in out}
     by_column, what = errors, "error"
-    if autoencoder.anomaly.parts is not None:
+    if has_parts:
         by_column = anomaly.explain(autoencoder, rows.x).contributions.reshape(errors.shape)
         what = "contribution"
     if rows.image_shape:
         maps = anomaly.error_maps(scores.feature_errors, rows.image_shape)
         table["worst_region"] = np.array([anomaly.worst_region(one) for one in maps])
+    elif scores.worst is not None:
+        table["worst_column"] = scores.worst.column[:, 0].astype(str)
+        table |= worst_columns(scores.worst)
     else:
-        table["worst_column"] = np.array(names)[by_column.argmax(axis=1)]
+        table["worst_column"] = np.array(columns)[by_column.argmax(axis=1)]
     if per_feature:
-        table |= {f"{what}_{name}": part for name, part in zip(names, by_column.T, strict=True)}
+        table |= {f"{what}_{name}": part for name, part in zip(columns, by_column.T, strict=True)}
     write_table(table, output)
+    if labels is not None:
+        roc_auc, precision = anomaly.ranking(scores.anomaly_score, labels)
+        console.print(f"ROC AUC {roc_auc:.4f}, average precision {precision:.4f}")
     console.print(_worst(table))
     flagged = int(scores.is_anomaly.sum())
     console.print(f"{flagged} of {len(errors)} rows are anomalies: {output}", soft_wrap=True)
@@ -86,6 +104,15 @@ def anomalies(
         path = output.with_name(f"{output.stem}-{name}.png")
         write_file(path, partial(figure.savefig, dpi=120))
         show_path("picture", path)
+
+
+def _labels(y):
+    """Labels of 0 and 1, or None for others."""
+    import numpy as np
+
+    found = None if y is None else np.unique(y)
+    is_binary = found is not None and len(found) == 2 and set(found.tolist()) <= {0, 1}
+    return np.asarray(y, "int64") if is_binary else None
 
 
 def _worst(columns):
@@ -135,8 +162,16 @@ def _pictures(autoencoder, rows, scores):
     from keras import ops
 
     from kerasae import plots
+    from kerasae.cli.explained import draw_worst
     from kerasae.layers.scaling import scale
 
+    histogram = plots.error_histogram(
+        scores.anomaly_score,
+        threshold=autoencoder.anomaly.threshold,
+        quantity="anomaly score",
+    )
+    if autoencoder.columns and not rows.image_shape:
+        return {"errors": histogram, "worst": draw_worst(autoencoder, rows.x, rows.ids)}
     worst = np.argsort(-scores.anomaly_score)[:5]
     pair = rows.x[worst], autoencoder.reconstruct(rows.x[worst])
     if not rows.image_shape:
@@ -144,11 +179,7 @@ def _pictures(autoencoder, rows, scores):
         pair = (ops.convert_to_numpy(scale(autoencoder.scaler, x)) for x in pair)
     maps = {"maps": _overlay(autoencoder, rows, scores, worst)} if rows.image_shape else {}
     return maps | {
-        "errors": plots.error_histogram(
-            scores.anomaly_score,
-            threshold=autoencoder.anomaly.threshold,
-            quantity="anomaly score",
-        ),
+        "errors": histogram,
         "worst": plots.worst_rows(
             *pair,
             scores.reconstruction_error[worst],

@@ -27,13 +27,15 @@ def features(
 ) -> None:
     """Writes the deep features of all rows of DATA, in their order."""
     with starting():
-        from kerasae.cli.tables import check_suffix, load_rows, verbosity, write_table
+        from kerasae.cli.tables import check_suffix, id_columns, load_rows, verbosity, write_table
         from kerasae.export import load_model
         from kerasae.methods import deep_features
     check_suffix(output, (".parquet", ".csv", ".npy"))
     autoencoder = load_model(model)
-    x = load_rows(autoencoder, data, key, label, keep).x
+    rows = load_rows(autoencoder, data, key, label, keep)
+    x = rows.x
     codings = deep_features(autoencoder, x, layer, verbose=verbosity()).reshape(len(x), -1)
     names = [f"{layer}_{i}" for i in range(1, codings.shape[1] + 1)]
-    write_table(dict(zip(names, codings.T, strict=True)), output)
+    ids = {} if output.suffix == ".npy" else id_columns(rows)
+    write_table({**ids, **dict(zip(names, codings.T, strict=True))}, output)
     console.print(f"{len(codings)} rows, {codings.shape[1]} columns: {output}", soft_wrap=True)

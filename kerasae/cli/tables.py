@@ -10,6 +10,7 @@ import numpy as np
 from kerasae.atomic import write_file
 from kerasae.datasets import Data, load
 from kerasae.models import Autoencoder
+from kerasae.tables.data import load_data
 from kerasae.text import as_cell
 from kerasae.validation import required
 
@@ -22,6 +23,8 @@ def load_rows(
     keep: Sequence[str] | None = None,
 ) -> Data:
     """The data, its columns in the order of the model where both have names."""
+    if autoencoder.schema is not None:
+        return load_data(data, schema=autoencoder.schema, label=label, key=key)
     image_shape = autoencoder.row_shape if len(autoencoder.row_shape) == 3 else None
     rows = load(
         data,
@@ -69,6 +72,12 @@ def write_table(columns: Mapping[str, Any], path: Path) -> None:
             parquet.write_table(pyarrow.table(dict(columns)), file, write_page_checksum=True)
 
     write_file(path, as_numpy if path.suffix == ".npy" else as_table)
+
+
+def id_columns(rows: Data) -> dict[str, np.ndarray]:
+    """The columns that identify the rows, by name, as texts where they are no numbers."""
+    arrays = {name: np.array(cells.to_pylist()) for name, cells in (rows.ids or {}).items()}
+    return {n: one.astype(str) if one.dtype.kind == "O" else one for n, one in arrays.items()}
 
 
 def _as_cells(columns):

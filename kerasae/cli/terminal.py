@@ -1,6 +1,7 @@
 """The terminal: what the command shows while it works, and the option texts that commands share."""
 
 import contextlib
+import csv
 import os
 import sys
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ console = Terminal()
 DataOption = Annotated[
     str,
     typer.Argument(
-        help="digits, mnist, a .npz, .npy, .csv, .parquet or IDX file, or a folder of images."
+        help="digits, mnist, a .csv, .parquet, .npz or other file of rows, or a folder of images."
     ),
 ]
 ModelArgument = Annotated[
@@ -48,7 +49,18 @@ KeepOption = Annotated[
 ]
 OutputOption = Annotated[Path, typer.Option(help="Folder of the saved models.")]
 
-FORMATS = ("npz", "npy", "csv", "parquet", "idx")
+ColumnsOption = Annotated[
+    str | None, typer.Option(help="Columns of a table to learn, NAME,NAME; by default all.")
+]
+DropOption = Annotated[str | None, typer.Option(help="Columns of a table to leave out.")]
+IdOption = Annotated[
+    str | None, typer.Option("--id", help="Columns that identify a row: left out, carried along.")
+]
+CategoricalOption = Annotated[
+    str | None, typer.Option(help="Columns of a table whose numbers are levels.")
+]
+
+FORMATS = ("npz", "npy", "csv", "tsv", "parquet", "feather", "arrow", "jsonl", "ndjson", "idx")
 THRESHOLDS = "What is an anomaly: above a percentile p99 or 3sd, or a tail probability 0.01"
 
 
@@ -77,6 +89,11 @@ def starting() -> Iterator[None]:
             import keras
         keras.ops.ones(1)
         yield
+
+
+def names(text: str | None) -> list[str]:
+    """The names in an option, separated by commas; one with a comma in it is quoted."""
+    return [] if not text else next(csv.reader([text], skipinitialspace=True))
 
 
 def show_path(what: str, path: Path | str) -> None:

@@ -14,7 +14,11 @@ from kerasae.cli.families import FamilyOption
 from kerasae.cli.imports import imported_beside
 from kerasae.cli.terminal import (
     THRESHOLDS,
+    CategoricalOption,
+    ColumnsOption,
     DataOption,
+    DropOption,
+    IdOption,
     KeepOption,
     KeyOption,
     LabelOption,
@@ -22,6 +26,7 @@ from kerasae.cli.terminal import (
     check_name,
     console,
     data_name,
+    names,
     show_path,
     starting,
 )
@@ -54,10 +59,17 @@ def train(
     ] = None,
     scaler: Annotated[
         str,
-        typer.Option(help="auto (pixels for images, else range), pixels, range, standard or none."),
+        typer.Option(
+            help="auto (pixels for images, else range), pixels, range, standard or none; for "
+            "tables standard, range, robust or normal."
+        ),
     ] = "auto",
     epochs: Annotated[
-        int | None, typer.Option(help="Passes over the rows. By default about 4,500 steps.")
+        int | None, typer.Option(help="Most passes over the rows. By default about 18,000 steps.")
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(help="Epochs without a lower error of test rows, then it stops; 0 for never."),
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Rows a step. By default 128, or 32 under 10,000 rows.")
@@ -83,7 +95,11 @@ def train(
         bool, typer.Option("--tied", help="Decoder weights are the encoder's, transposed.")
     ] = False,
     corruption: Annotated[
-        str | None, typer.Option(help="gaussian:STDDEV or salt-pepper:RATE, in training only.")
+        str | None,
+        typer.Option(
+            help="gaussian:STDDEV or salt-pepper:RATE, for tables swap:RATE or missing:RATE, in "
+            "training only."
+        ),
     ] = None,
     threshold: Annotated[str, typer.Option(help=THRESHOLDS + ", of the test rows.")] = "p99",
     allow_short: Annotated[
@@ -103,9 +119,14 @@ def train(
     key: KeyOption = None,
     label: LabelOption = None,
     keep: KeepOption = None,
+    columns: ColumnsOption = None,
+    drop: DropOption = None,
+    ids: IdOption = None,
+    categorical: CategoricalOption = None,
     test_fraction: Annotated[float, typer.Option(help="Rows kept for testing.")] = 0.2,
 ) -> None:
     """Trains an autoencoder and saves it with its metrics and plots as OUTPUT/NAME/VERSION."""
+    from kerasae.cli.comparison import compare_with_pca
     from kerasae.validation import check_count, parse_layout, parse_size
 
     check_name(name)
@@ -113,14 +134,12 @@ def train(
     check_count("--batch-size", batch_size)
     hidden_units = hidden and parse_layout(hidden)
     with starting():
-        import keras
-
         from kerasae import anomaly
         from kerasae.callbacks import StabilityGuard
         from kerasae.cli.backups import backup_folder
-        from kerasae.datasets import load
         from kerasae.datasets.archives import memory
-        from kerasae.models import ZOO, recipes
+        from kerasae.models import recipes
+        from kerasae.tables.data import load_data
     recipes.check_family(model)
     options = {"activation": activation, "rho": rho, "beta": beta, "corruption": corruption}
     options |= {"k": k, "winners": winners, "likelihood": likelihood, "prior": prior}
@@ -128,8 +147,12 @@ def train(
     anomaly.threshold_rule(threshold)
     shape = parse_size(size) if size else None
     held = memory() // HELD if images is not False else None
-    rows = load(
+    rows = load_data(
         data,
+        columns=names(columns) or None,
+        drop=names(drop),
+        ids=names(ids),
+        categorical=names(categorical),
         key=key,
         label=label,
         keep=keep or (),
@@ -137,40 +160,52 @@ def train(
         image_shape=shape,
         held=held,
     )
-    input_shape = recipes.row_shape(model, rows.x.shape[1], rows.image_shape, images)
-    rows = rows._replace(x=rows.x.reshape(-1, *input_shape))
-    hidden_units = hidden_units or recipes.default_units(model, input_shape)
-    _check_memory(input_shape, hidden_units)
-    x = rows.x_train
-    fitted = recipes.make_scaler(scaler, x, rows.image_shape)
-    keras.utils.set_random_seed(seed)
-    autoencoder = ZOO[model](
-        input_shape,
-        hidden_units,
-        scaler=fitted,
-        columns=rows.columns,
-        **recipes.fill_in(model, options, x, fitted, rows.x_test),
+    rows, autoencoder, hidden_units = _made(
+        rows, model, hidden_units, options, scaler, images, seed
     )
-    count = len(x) + len(rows.more)
+    count = len(rows.x_train) + len(rows.more)
     batch_size = min(batch_size or recipes.default_batch_size(count), count)
     epochs = epochs or recipes.default_epochs(count, batch_size)
-    recipes.start_at_mean(autoencoder, x)
+    patience = recipes.default_patience(epochs) if patience is None else patience
     autoencoder.compile(recipes.optimizer_of(autoencoder, learning_rate))
     directory = output / (name or f"{data_name(data)}-{model}")
     began = {**options, "model": model, "scaler": scaler, "hidden": list(hidden_units)}
     began |= {"epochs": epochs, "batch size": batch_size, "learning rate": learning_rate}
-    began |= {"seed": seed, "rows": _rows_of(rows)}
+    began |= {"patience": patience, "seed": seed, "rows": _rows_of(rows)}
     with backup_folder(directory, began, resume) as folder:
-        guard = StabilityGuard(x=x, allow_short=allow_short)
+        guard = StabilityGuard(x=rows.x_train, allow_short=allow_short)
         start = time.perf_counter()
-        history = _fit(autoencoder, rows, epochs, batch_size, folder, guard)
+        history = _fit(autoencoder, rows, epochs, batch_size, patience, folder, guard)
         seconds = time.perf_counter() - start
-        metrics, pca = _compare_with_pca(autoencoder, rows)
+        metrics, pca = compare_with_pca(autoencoder, rows)
         if rows.is_test.any():
             metrics["threshold"] = anomaly.calibrate(autoencoder, rows.x_test, threshold)
         settings = {name: value for name, value in began.items() if name != "rows"}
         known = {"data": data, "settings": settings, "seconds": seconds, "history": history}
         _save(autoencoder, rows, directory, metrics, pca, known)
+
+
+def _made(rows, family, hidden_units, options, scaler, images, seed):
+    """The rows in the shape that the model takes, the model, and its hidden units."""
+    import keras
+
+    from kerasae.cli.explained import show_schema
+    from kerasae.models import recipes
+    from kerasae.tables.recipes import build_model, default_units, make_scaler
+
+    if rows.schema is not None:
+        show_schema(rows.schema)
+    else:
+        shape = recipes.row_shape(family, rows.x.shape[1], rows.image_shape, images)
+        rows = rows._replace(x=rows.x.reshape(-1, *shape))
+    hidden_units = hidden_units or default_units(family, rows)
+    _check_memory(rows.x.shape[1:], hidden_units)
+    fitted = make_scaler(scaler, rows)
+    keras.utils.set_random_seed(seed)
+    autoencoder = build_model(family, hidden_units, options, rows, fitted)
+    if rows.schema is None:
+        recipes.start_at_mean(autoencoder, rows.x_train)
+    return rows, autoencoder, hidden_units
 
 
 def _rows_of(rows):
@@ -199,23 +234,29 @@ def _check_memory(input_shape, hidden_units):
         )
 
 
-def _fit(autoencoder, rows, epochs, batch_size, folder, guard):
-    from keras.callbacks import LambdaCallback
+def _fit(autoencoder, rows, epochs, batch_size, patience, folder, guard):
+    from keras.callbacks import EarlyStopping, LambdaCallback
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from kerasae.callbacks import AtomicBackup
 
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    backup = AtomicBackup(folder, [guard], keep=True, seconds=BACKUP_SECONDS)
+    metric = autoencoder._objective
+    shown = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    stops = []
+    if patience and rows.is_test.any():
+        stops = [
+            EarlyStopping(f"val_{metric}", patience=patience, restore_best_weights=True, mode="min")
+        ]
+    backup = AtomicBackup(folder, [guard, *stops], keep=True, seconds=BACKUP_SECONDS)
     if backup.path.exists():
         console.print(f"going on from {backup.path}", soft_wrap=True, highlight=False)
     drawing = ("kerasae.report", "matplotlib.backends.backend_svg")
     later = imported_beside("sklearn.decomposition", "kerasae.export", *drawing)
-    with Progress(*columns, console=console) as progress, later:
+    with Progress(*shown, console=console) as progress, later:
         task = progress.add_task("training", total=epochs)
 
         def show(epoch, logs):
-            text = f"mse {logs['mse']:.5f}, test {logs['val_mse']:.5f}, epoch"
+            text = f"{metric} {logs[metric]:.5f}, test {logs[f'val_{metric}']:.5f}, epoch"
             progress.update(task, completed=epoch + 1, description=text)
 
         autoencoder.fit(
@@ -224,9 +265,27 @@ def _fit(autoencoder, rows, epochs, batch_size, folder, guard):
             epochs=epochs,
             batch_size=None if rows.more else batch_size,
             verbose=0,
-            callbacks=[LambdaCallback(on_epoch_end=show), guard, backup],
+            callbacks=[LambdaCallback(on_epoch_end=show), guard, *stops, backup],
         )
+    _say_why_it_ended(backup.history, f"val_{metric}", epochs, patience if stops else 0)
     return backup.history
+
+
+def _say_why_it_ended(history, metric, epochs, patience):
+    errors = history.get(metric, [])
+    if not errors:
+        return
+    best = min(range(len(errors)), key=errors.__getitem__)
+    lowest = f"{metric} was lowest in epoch {best + 1}, {errors[best]:.5f}"
+    if len(errors) < epochs:
+        note = f"stopped after epoch {len(errors)} of {epochs}: {lowest}, whose weights are kept"
+    elif patience and best + 1 < len(errors):
+        note = f"all {epochs} epochs: {lowest}, whose weights are kept"
+    else:
+        note = f"all {epochs} epochs: {metric} was still falling; try --epochs {2 * epochs}"
+        if best + 1 < len(errors):
+            note = f"all {epochs} epochs: {lowest}"
+    console.print(note, soft_wrap=True, highlight=False)
 
 
 def _stream(rows, batch_size):
@@ -240,46 +299,6 @@ def _stream(rows, batch_size):
     console.print(f"streaming {len(files)} images; scaler and plots see {len(rows.x)} of them")
     shape = rows.image_shape
     return ImageFolder(rows.folder, shape, batch_size, shuffle=True, files=files)
-
-
-def _compare_with_pca(autoencoder, rows):
-    import numpy as np
-    from keras import ops
-    from rich.table import Table
-    from sklearn.decomposition import PCA
-
-    from kerasae.layers.scaling import scale
-
-    codings = int(np.prod(autoencoder.encoder.output_shape[1:]))
-    parts = {"train": rows.x_train, "test": rows.x_test}
-
-    def few(x):
-        """Scaled rows of about 50 million values at most, for PCA."""
-        some = x[:: -(-x.size // 50_000_000)]
-        return ops.convert_to_numpy(scale(autoencoder.scaler, some)).reshape(len(some), -1)
-
-    scaled = {name: few(x) for name, x in parts.items()}
-    # With as many components as columns it is the identity.
-    compared, by_column = codings < scaled["train"].shape[1], None
-    components = min(codings, *scaled["train"].shape)
-    if compared:
-        pca = PCA(components, random_state=0).fit(scaled["train"])
-    metrics = {}
-    table = Table("mean squared error (scaled)", *parts)
-    for who in (autoencoder.name, f"PCA, {components} components")[: 1 + compared]:
-        errors = []
-        for name, x in parts.items():
-            if who == autoencoder.name:
-                key, error = f"{name}_mse", autoencoder.reconstruction_error(x).mean()
-            else:
-                projected = pca.inverse_transform(pca.transform(scaled[name]))
-                by_column = np.square(scaled[name] - projected).mean(axis=0)
-                key, error = f"pca_{name}_mse", by_column.mean()
-            metrics[key] = float(error)
-            errors.append(f"{error:.5f}")
-        table.add_row(who, *errors)
-    console.print(table)
-    return metrics, by_column
 
 
 def _save(autoencoder, rows, directory, metrics, pca, known):

@@ -29,6 +29,8 @@ class Data(NamedTuple):
         more: Paths of image files to train on that memory does not hold beside the rows; none
             unless `load` was asked for them.
         folder: The folder of image files, or None.
+        schema: The `kerasae.tables.Schema` of a table whose codes `x` holds, or None.
+        ids: Arrays of Arrow by name, the columns that identify the rows of a table, or None.
     """
 
     x: np.ndarray
@@ -39,6 +41,8 @@ class Data(NamedTuple):
     names: list[str] | None = None
     more: Sequence[Path] = ()
     folder: Path | None = None
+    schema: Any = None
+    ids: dict[str, Any] | None = None
 
     @property
     def x_train(self) -> np.ndarray:
@@ -211,8 +215,7 @@ def _data(parts, test_fraction, where):
         x = np.concatenate([x, x_test])
         y = np.concatenate([y, parts["y_test"]]) if y is not None and "y_test" in parts else None
     else:
-        drawn = np.random.default_rng(0).permutation(len(x))[: round(test_fraction * len(x))]
-        is_test[drawn] = True
+        is_test = draw_test(len(x), test_fraction)
         if is_test.all():
             raise ValueError(
                 "test_fraction must leave rows to train on. "
@@ -234,6 +237,13 @@ def _image_shape(x, parts):
         # A single channel that was not asked for is as good as none.
         return x.shape[1:3] if x.shape[3] == 1 and "names" not in parts else x.shape[1:]
     return x.shape[1:] if x.ndim == 3 else None
+
+
+def draw_test(rows: int, test_fraction: float) -> np.ndarray:
+    """A boolean array, true for the rows kept for testing, drawn by a fixed seed."""
+    is_test = np.zeros(rows, bool)
+    is_test[np.random.default_rng(0).permutation(rows)[: round(test_fraction * rows)]] = True
+    return is_test
 
 
 NAMED = {"digits": _digits, "mnist": _mnist}

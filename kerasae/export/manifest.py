@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from kerasae._version import __version__
+from kerasae.export.named import describe_inputs
 from kerasae.export.versions import MANIFEST
 from kerasae.models import Autoencoder
 
@@ -35,6 +36,7 @@ def manifest(model: Autoencoder, metrics: Mapping[str, float] | None = None) -> 
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "row_shape": list(model.row_shape),
         "columns": None if model.columns is None else list(model.columns),
+        **({} if model.schema is None else {"table": describe_inputs(model)}),
         "layout": layout(model),
         "codings": int(np.prod(model.encoder.output_shape[1:])),
         "scaler": None if scaler is None else type(scaler).__name__,

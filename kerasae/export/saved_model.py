@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from kerasae.export.manifest import manifest, write_manifest
+from kerasae.export.named import named_signatures
 from kerasae.layers.base import walk
 from kerasae.methods.features import layer_functions
 from kerasae.models import Autoencoder
 from kerasae.validation import required
 
-Signatures = dict[str, tuple[Callable[[Any], dict[str, Any]], keras.InputSpec]]
+Signatures = dict[str, tuple[Callable[[Any], dict[str, Any]], Any]]
 
 
 def write_saved_model(
@@ -39,7 +41,7 @@ def write_saved_model(
     """
     required("tensorflow", "a SavedModel")
     model._check_weights()
-    served = signatures(model, features)
+    served = served_signatures(model, features)
     write_graph(model, served, folder)
     _write_warmup(folder, name, {signature: spec for signature, (_, spec) in served.items()})
     write_manifest(folder, {**manifest(model, metrics), "signatures": list(served)})
@@ -84,10 +86,36 @@ def _write_warmup(folder, name, specs):
             request = predict_pb2.PredictRequest()
             request.model_spec.name = name
             request.model_spec.signature_name = signature
-            row = tf.zeros((1, *spec.shape[1:]), spec.dtype)
-            request.inputs[spec.name].CopyFrom(tf.make_tensor_proto(row))
+            for one in spec.values() if isinstance(spec, dict) else (spec,):
+                row = np.zeros((1, *one.shape[1:]), "S1" if one.dtype == "string" else one.dtype)
+                request.inputs[one.name].CopyFrom(tf.make_tensor_proto(row))
             log = prediction_log_pb2.PredictLog(request=request)
             writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())
+
+
+def served_signatures(model: Autoencoder, features: Sequence[str] = ()) -> dict[str, Any]:
+    """The signatures of a SavedModel: of tables by names of columns, and of codes as `NAME_codes`.
+
+    Args:
+        model: An `Autoencoder`.
+        features: Names of layers for the signature `features`.
+
+    Returns:
+        A dict by name of the signature: a function, and a `keras.InputSpec` or a dict of them.
+    """
+    plain = signatures(model, features)
+    # On other backends Keras translates functions of its own operations alone.
+    if model.schema is None or keras.backend.backend() != "tensorflow":
+        return plain
+    of_codings: dict[str, Any] = {
+        name: plain.pop(name) for name in ("decode", "generate") if name in plain
+    }
+    del plain["serving_default"]
+    of_codes = {f"{name}_codes": one for name, one in plain.items()}
+    served: dict[str, Any] = dict(named_signatures(model, features))
+    served |= of_codes
+    served |= of_codings
+    return served
 
 
 def signatures(model: Autoencoder, features: Sequence[str] = ()) -> Signatures:
@@ -106,8 +134,9 @@ def signatures(model: Autoencoder, features: Sequence[str] = ()) -> Signatures:
 
     rows = named("rows", model.row_shape)
     endpoints = {name: (function, rows) for name, function in model._endpoints.items()}
-    pixels = named("rows", model.row_shape, "uint8")
-    endpoints["encode_uint8"] = (model._endpoints["encode"], pixels)
+    if model.schema is None:
+        pixels = named("rows", model.row_shape, "uint8")
+        endpoints["encode_uint8"] = (model._endpoints["encode"], pixels)
     if features:
         endpoints["features"] = (layer_functions(model, features), rows)
     codings = named("codings", model.decoder.input_shape[1:])

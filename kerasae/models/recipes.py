@@ -31,8 +31,13 @@ def default_batch_size(rows: int) -> int:
 
 
 def default_epochs(rows: int, batch_size: int) -> int:
-    """Passes over the rows that make about 4,500 steps, at least 1."""
-    return max(1, round(4500 / math.ceil(rows / batch_size)))
+    """Passes over the rows that make about 18,000 steps, at least 1; most trainings stop before."""
+    return max(1, round(18000 / math.ceil(rows / batch_size)))
+
+
+def default_patience(epochs: int) -> int:
+    """Epochs without a lower error after which a training stops: an eighth of all, at least 5."""
+    return max(5, round(epochs / 8))
 
 
 def row_shape(
@@ -91,6 +96,11 @@ def default_units(family: Family, input_shape: Sequence[int]) -> tuple[int, ...]
     halvings = max(2, math.ceil(math.log2(min(input_shape[:2]) / 8)))
     filters = [min(16 * 2**i, 64) for i in range(halvings)]
     return (*filters, min(512, max(1, columns // 4)))
+
+
+def table_units(columns: int) -> tuple[int, int]:
+    """Hidden units for tables: half as many codings as columns."""
+    return (64, max(1, columns // 2))
 
 
 def check_family(family: Any, what: str = "model") -> None:

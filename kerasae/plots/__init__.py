@@ -10,6 +10,7 @@ from kerasae.plots.columns import column_errors, pixel_errors
 from kerasae.plots.errors import error_histogram, worst_rows
 from kerasae.plots.filters import filters
 from kerasae.plots.maps import anomaly_maps
+from kerasae.plots.row_columns import worst_columns
 from kerasae.plots.rows import corrupted_triples, images, reconstructions
 from kerasae.plots.sweep import leaderboard
 from kerasae.plots.training import loss_curve
@@ -29,5 +30,6 @@ __all__ = [
     "loss_curve",
     "pixel_errors",
     "reconstructions",
+    "worst_columns",
     "worst_rows",
 ]

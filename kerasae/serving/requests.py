@@ -5,6 +5,7 @@ Messages that TF Serving has too are its own; all others say what must be, and w
 
 import itertools
 import json
+import math
 import typing
 import zlib
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ import numpy as np
 
 # The types that JSON may hold for an input, by the kind of its NumPy dtype.
 JSON_TYPES = {"f": {int, float}, "i": {int}, "u": {int}, "b": {bool}, "O": {str}}
+# What null is, where an input has one value a row: a missing cell of a table.
+MISSING = {"f": float("nan"), "O": ""}
 MAX_RANK = 32
 
 
@@ -204,6 +207,8 @@ def _typed(flat, spec, name):
     types = JSON_TYPES.get(spec.dtype.kind)
     if types is None:
         raise invalid(f"input '{name}' must be {spec}, which JSON cannot hold. Try gRPC")
+    if spec.shape == (None,) and spec.dtype.kind in MISSING:  # one cell a row
+        flat = [MISSING[spec.dtype.kind] if value is None else value for value in flat]
     if not types.issuperset(map(type, flat)):
         wrong = next(value for value in flat if type(value) not in types)
         kind = "a list among values" if isinstance(wrong, list) else json.dumps(wrong)[:40]
@@ -219,7 +224,7 @@ def _within(flat, dtype):
     limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
     # As Python's own numbers, whose comparisons are exact.
     least, most = map(float if dtype.kind == "f" else int, (limits.min, limits.max))
-    return least <= min(flat) <= max(flat) <= most
+    return all(least <= value <= most or math.isnan(value) for value in flat)
 
 
 def _check_names(inputs, specs):

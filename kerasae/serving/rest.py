@@ -153,7 +153,11 @@ class Rest:
                 signatures = MessageToDict(
                     protos.signature_map(loaded.bundle), **protos.AS_TF_SERVING
                 )
-            return _json({"model_spec": spec, "metadata": {"signature_def": signatures}})
+                columns = loaded.bundle.columns
+            metadata = {"signature_def": signatures}
+            # What TF Serving does not have: the columns of a table, their types and levels.
+            metadata |= {} if columns is None else {"columns": columns}
+            return _json({"model_spec": spec, "metadata": metadata})
         return _json(_states(self.store.states(name, version, label)))
 
     def _models(self):

@@ -1,6 +1,7 @@
 """One SavedModel: read, probed, and run by its signatures alone, without Keras."""
 
 import contextlib
+import json
 import os
 import threading
 import typing
@@ -72,6 +73,7 @@ class Bundle:
                 f"Received: operators {', '.join(refused)} ({folder})"
             )
         self.signature_defs = dict(graph.signature_def)
+        self.columns = _columns(Path(folder))
         self.signatures = {
             name: _signature(function) for name, function in self._model.signatures.items()
         }
@@ -185,6 +187,15 @@ def _array(tensor):
     """The array of a tensor; for a single text TensorFlow gives its bytes."""
     value = tensor.numpy()
     return np.array(value, object) if isinstance(value, bytes) else np.asarray(value)
+
+
+def _columns(folder):
+    """What the manifest tells of the columns of a table, or None."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        return manifest.get("table")
+    except (AttributeError, OSError, ValueError, RecursionError):
+        return None
 
 
 def _check_links(folder, root):

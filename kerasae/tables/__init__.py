@@ -2,6 +2,7 @@
 
 from kerasae.tables.columns import Column
 from kerasae.tables.encoder import TableEncoder
+from kerasae.tables.impute import impute
 from kerasae.tables.layout import Layout
 from kerasae.tables.losses import TableError, TableLikelihood, TableLoss
 from kerasae.tables.model import table_autoencoder
@@ -15,5 +16,6 @@ __all__ = [
     "TableError",
     "TableLikelihood",
     "TableLoss",
+    "impute",
     "table_autoencoder",
 ]

@@ -250,7 +250,7 @@ class TableEncoder(keras.layers.Layer):
             last = np.where(boolean, 0.0, -1e30).astype("float32")[:, None]
             unseen = np.zeros(levels.shape[1:], "float32")
             unseen[:, -1:] = last
-            parts.append(ops.cast(ops.argmax(levels + unseen, axis=-1), "float32"))
+            parts.append(_first_highest(levels + unseen))
         return self.layout.in_order(parts)
 
     def target(self, codes: Any) -> Any:
@@ -286,6 +286,14 @@ class TableEncoder(keras.layers.Layer):
         own = {"schema": self.schema.get_config(), "numbers": self.numbers}
         config = {name: value for name, value in super().get_config().items() if name == "name"}
         return {**config, **own, "indicators": self.indicators}
+
+
+def _first_highest(levels):
+    """The position of the highest of the last axis, in operators that ONNX and LiteRT have."""
+    count = levels.shape[-1]
+    position = np.arange(count, dtype="float32")
+    highest = levels >= ops.max(levels, axis=-1, keepdims=True)
+    return ops.min(ops.where(highest, position, np.float32(count)), axis=-1)
 
 
 def _center_and_spread(cells, how):

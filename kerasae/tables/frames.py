@@ -1,6 +1,6 @@
 """Tables of pandas, polars and pyarrow as columns of Arrow, and back with the dtypes they had."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +37,10 @@ def as_frame(x: Any, where: Any = "x") -> Any:
 
 
 def arrow_columns(
-    x: Any, wanted: Sequence[str] | None = None, where: Any = "x"
+    x: Any,
+    wanted: Sequence[str] | None = None,
+    where: Any = "x",
+    others: Collection[str] = (),
 ) -> dict[str, "pa.Array | pa.ChunkedArray | None"]:
     """The columns of a table as arrays of Arrow, by name; of others no cell is read.
 
@@ -45,6 +48,7 @@ def arrow_columns(
         x: Table of pandas, polars or pyarrow, or a NumPy array with named fields.
         wanted: Names that there must be, in this order, or None for all there are.
         where: What the messages call `x`.
+        others: Names that there may be, without a warning.
 
     Returns:
         A dict, whose values are None for columns of mixed types, which Arrow does not have.
@@ -57,7 +61,8 @@ def arrow_columns(
         check_distinct(names, where)
         order = list(range(len(names)))
     else:
-        order = column_order(names, wanted, where)
+        kept = [i for i, name in enumerate(names) if name in wanted or name not in others]
+        order = [kept[i] for i in column_order([names[i] for i in kept], wanted, where)]
     return {names[i]: _arrow(x, i) for i in order}
 
 
@@ -102,6 +107,44 @@ def as_library(columns: Mapping[str, "pa.Array"], like: Any = None, library: str
 def arrow_types(x: Any) -> dict[str, Any]:
     """The types of a table of pyarrow by name, none for tables of others."""
     return dict(zip(x.schema.names, x.schema.types, strict=True)) if hasattr(x, "schema") else {}
+
+
+def filled(x: Any, columns: Mapping[str, "pa.Array"]) -> Any:
+    """A table whose missing cells are those of other columns; all others stay as they are.
+
+    Args:
+        x: Table of pandas, polars or pyarrow.
+        columns: Arrays of Arrow by name, one cell for each row.
+
+    Returns:
+        A new table of the same library, index and dtypes, with all of its columns.
+    """
+    given = arrow_columns(x, None)
+    made = as_library({n: _filled(given[n], one) for n, one in columns.items()}, like=x)
+    if hasattr(x, "iloc"):
+        out = x.copy()
+        for name in made.columns:
+            out[name] = made[name]
+        return out
+    if hasattr(x, "with_columns"):
+        return x.with_columns(made.get_columns())
+    for name in made.column_names:
+        x = x.set_column(x.column_names.index(name), name, made[name])
+    return x
+
+
+def _filled(given, cells):
+    """The given array, or cells of another where they are missing in it."""
+    import pyarrow as pa  # noqa: PLC0415
+    from pyarrow import compute  # noqa: PLC0415
+
+    given = given.combine_chunks() if hasattr(given, "combine_chunks") else given
+    if pa.types.is_dictionary(given.type):
+        given = given.dictionary_decode()
+    missing = compute.is_null(given, nan_is_null=True)
+    if pa.types.is_string(given.type) or pa.types.is_large_string(given.type):
+        missing = compute.or_(missing, compute.equal(given, "").fill_null(True))
+    return compute.if_else(missing, cells.cast(given.type, safe=False), given)
 
 
 def _cast(array, kind):

@@ -1,14 +1,18 @@
 """A model for a table in one call."""
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from kerasae.datasets.files import read_table
 from kerasae.layers.base import walk
 from kerasae.layers.cell_corruption import CellCorruption, MissingCorruption, SwapCorruption
 from kerasae.models import ZOO, Autoencoder
+from kerasae.models.recipes import table_units
 from kerasae.tables.encoder import TableEncoder
 from kerasae.tables.schema import Schema
 from kerasae.validation import unknown
@@ -64,25 +68,17 @@ def table_autoencoder(
     if isinstance(family, str) and family not in ZOO:
         raise ValueError(unknown("family", family, list(ZOO)))
     build = ZOO[family] if isinstance(family, str) else family
+    table = read_table(Path(table)) if isinstance(table, str | os.PathLike) else table
     schema = schema or Schema.infer(table)
     encoder = TableEncoder(schema, numbers, indicators)
-    encoder.adapt(_rows(table))
+    encoder.adapt(table)
     if corruption is None and family == "denoising":
         corruption = "swap:0.1"
     if corruption is not None:
         options["corruption"] = cell_corruption(corruption, encoder)
     if family == "variational":
         options.setdefault("stddev", 0.5)
-    units = hidden_units or (64, max(1, len(schema) // 2))
-    return build(encoder.width, units, scaler=encoder, **options)
-
-
-def _rows(table):
-    if isinstance(table, str):
-        from kerasae.tables.files import read_table  # noqa: PLC0415
-
-        return read_table(table)
-    return table
+    return build(encoder.width, hidden_units or table_units(len(schema)), scaler=encoder, **options)
 
 
 def cell_corruption(

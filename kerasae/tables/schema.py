@@ -5,10 +5,12 @@ import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kerasae.datasets.files import read_table
 from kerasae.tables.columns import Column
 from kerasae.tables.frames import arrow_columns, as_frame, as_library, library_of
 from kerasae.tables.kinds import column_of, identifiers
@@ -86,6 +88,7 @@ class Schema:
         ids: Sequence[str] = (),
         categorical: Sequence[str] = (),
         max_levels: int = 100,
+        where: Any = "x",
     ) -> "Schema":
         """Reads the schema of a table.
 
@@ -100,6 +103,7 @@ class Schema:
             ids: Names of columns that identify a row: left out, and carried along.
             categorical: Names of columns whose numbers are levels.
             max_levels: The most levels of a category: the most frequent ones; all others are one.
+            where: What the messages call the table.
 
         Returns:
             A `Schema`.
@@ -111,11 +115,8 @@ class Schema:
             UserWarning: Columns are left out.
         """
         if isinstance(table, str | os.PathLike):
-            from kerasae.tables.files import read_table  # noqa: PLC0415
-
-            where, table = str(table), read_table(table)
-        else:
-            where, table = "x", as_frame(table)
+            where, table = str(table), read_table(Path(table))
+        table = as_frame(table, where)
         cells = arrow_columns(table, where=where)
         given = {"columns": columns or (), "drop": drop, "ids": ids, "categorical": categorical}
         _check_names(list(cells), given)
@@ -166,7 +167,7 @@ class Schema:
         if not is_table(x):
             return self._checked(x, where)
         x = as_frame(x, where)
-        cells = arrow_columns(x, self.names, where)
+        cells = arrow_columns(x, self.names, where, self.left_out)
         if not len(x):
             raise ValueError(f"{where} must have at least one row. Received: 0 rows")
         codes = np.empty((len(x), len(self)), "float32")

@@ -23,7 +23,8 @@ import numpy as np
 from rich.console import Console
 
 from kerasae.datasets import NAMED
-from kerasae.models.recipes import default_batch_size, make_scaler
+from kerasae.models.recipes import default_batch_size
+from kerasae.tables.recipes import make_scaler
 from kerasae.tuning import report
 from kerasae.tuning import space as spaces
 from kerasae.tuning.oracle import ORACLES
@@ -69,7 +70,7 @@ def search(
 
     Args:
         data: "digits", "mnist" or a path, as in `kerasae.datasets.load`; rows as an array, of shape
-            (rows, columns) or images (rows, height, width), or as a table of numbers; or a pair of
+            (rows, columns) or images (rows, height, width), or as a table of any columns; or a pair of
             these: rows to train on, and rows to measure on. Rows in memory are kept in the sweep's
             folder.
         space: Dict by name: a list of values, or a dict with "low" and "high". Names are "layout"
@@ -189,7 +190,7 @@ def _check_first(plan, rows):
     few = rows._replace(x=rows.x[:100], is_test=np.zeros(len(rows.x[:100]), bool))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the sweep itself warns
-        spaces.build(plan["model"], first, few, make_scaler(plan["scaler"], few.x, few.image_shape))
+        spaces.build(plan["model"], first, few, make_scaler(plan["scaler"], few))
 
 
 def _take_up(directory, plan, resume):

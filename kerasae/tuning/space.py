@@ -9,7 +9,8 @@ import keras_tuner
 
 from kerasae.datasets import Data
 from kerasae.models import ZOO, Autoencoder
-from kerasae.models.recipes import check_family, default_units, fill_in, row_shape
+from kerasae.models.recipes import check_family, default_units, row_shape, table_units
+from kerasae.tables.recipes import build_model
 from kerasae.validation import parse_layout, unknown
 
 # Arguments of builders that are not hyperparameters: they take objects, or follow from the sweep.
@@ -168,11 +169,14 @@ def build(
     """
     input_shape = row_shape(model, rows.x.shape[1], rows.image_shape, images=False)
     layout = values.get("layout")
-    units = parse_layout(layout) if layout else default_units(model, input_shape)
+    default = default_units(model, input_shape)
+    if rows.schema is not None:
+        default = table_units(len(rows.schema))
+    units = parse_layout(layout) if layout else default
     plain = _arguments(ZOO[model]) - NOT_PLAIN
     arguments = {name: value for name, value in values.items() if name in plain}
     for name, kind in CORRUPTIONS.items():
         if name in values:
             arguments["corruption"] = f"{kind}:{values[name]}"
-    arguments = fill_in(model, arguments, rows.x_train, scaler, rows.x_test)
-    return ZOO[model](input_shape, units, scaler=scaler, columns=rows.columns, **arguments)
+    rows = rows._replace(x=rows.x.reshape(-1, *input_shape))
+    return build_model(model, units, arguments, rows, scaler)

@@ -19,7 +19,8 @@ from kerasae.atomic import write_file
 from kerasae.callbacks.stability_guard import check_learnt, mean_error, sample
 from kerasae.datasets import Data
 from kerasae.export import KERAS_FILE
-from kerasae.models.recipes import make_scaler, optimizer_of
+from kerasae.models.recipes import optimizer_of
+from kerasae.tables.recipes import make_scaler
 from kerasae.tuning import space
 from kerasae.tuning.hparams import write_hparams
 from kerasae.tuning.oracle import ORACLES, Resumable
@@ -157,11 +158,15 @@ class Sweep(BaseTuner):
         keras.utils.set_random_seed(plan["seed"])
         model = space.build(plan["model"], values, rows, scaler)
         model.compile(optimizer_of(model, values.get("learning_rate", 0.001)))
+        metric = model._objective
         best = EarlyStopping(
-            "val_mse", mode="min", patience=plan["patience"] or epochs, restore_best_weights=True
+            f"val_{metric}",
+            mode="min",
+            patience=plan["patience"] or epochs,
+            restore_best_weights=True,
         )
         # The rows and the metric of the validation, whose program is compiled anyway.
-        before = model.evaluate(x_val, verbose=0, return_dict=True)["mse"]
+        before = model.evaluate(x_val, verbose=0, return_dict=True)[metric]
         started = time.monotonic()
         history = model.fit(
             x,
@@ -172,9 +177,11 @@ class Sweep(BaseTuner):
             callbacks=[best, StopOnNaN()],
         ).history
         seconds = time.monotonic() - started
+        # Of tables, too: the name of the column by which trials are ranked.
+        history["val_mse"] = history[f"val_{metric}"]
         _check_finite(history)
         check_learnt(
-            min(history["val_mse"]),
+            min(history[f"val_{metric}"]),
             before=before,
             baseline=mean_error(scaler, sample(x_val)),
             remedies="a lower learning_rate",
@@ -218,7 +225,7 @@ def is_worker() -> bool:
 
 def _part(plan, rows):
     x = rows.x_train  # a copy, made once
-    return rows, make_scaler(plan["scaler"], x, rows.image_shape), x, rows.x_test
+    return rows, make_scaler(plan["scaler"], rows, x), x, rows.x_test
 
 
 def _folds(rows, count, seed):

@@ -5,14 +5,61 @@ from pathlib import Path
 from typing import Any
 
 from kerasae.datasets.files.arrays import read_npy, read_npz
-from kerasae.datasets.files.csv import read_csv
+from kerasae.datasets.files.arrow import feather_table, json_table
+from kerasae.datasets.files.csv import csv_table, read_csv
 from kerasae.datasets.files.idx import read_idx
-from kerasae.datasets.files.parquet import read_parquet
+from kerasae.datasets.files.parquet import parquet_table, read_parquet
 from kerasae.datasets.files.table import rows_of_table
 from kerasae.validation import required
 
 ARRAYS = {".npz": read_npz, ".npy": read_npy}
-TABLES = {".csv": read_csv, ".csv.gz": read_csv, ".parquet": read_parquet}
+# What is not read as CSV is a table of Arrow at once.
+CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+ARROW = {
+    **{".parquet": parquet_table, ".feather": feather_table, ".arrow": feather_table},
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), json_table),
+}
+
+
+def _read_arrow(path, *options):
+    return rows_of_table(ARROW[path.suffix.lower()](path), path, *options)
+
+
+TABLES = {
+    **dict.fromkeys(CSV, read_csv),
+    **dict.fromkeys(ARROW, _read_arrow),
+    ".parquet": read_parquet,
+}
+
+
+def suffix_of(path: Path) -> str:
+    """What the name of a file ends in, by which its format is known."""
+    name = path.name.lower()
+    packed = next((one for one in CSV if one.endswith(".gz") and name.endswith(one)), "")
+    return packed or path.suffix.lower()
+
+
+def read_table(path: Path) -> Any:
+    """Reads a table whose columns may be of any type.
+
+    Args:
+        path: `pathlib.Path` of a CSV file, Parquet file or folder, Feather file or JSON lines.
+
+    Returns:
+        A `pyarrow.Table`, its missing cells null.
+
+    Raises:
+        ValueError: Another format, or a damaged file.
+        FileNotFoundError: The file does not exist.
+        OSError: The file cannot be opened.
+        ModuleNotFoundError: pyarrow is missing.
+    """
+    suffix = suffix_of(path)
+    if suffix not in TABLES:
+        raise ValueError(f"path must end in {', '.join(TABLES)}. Received: {path}")
+    if not (path.is_file() or (suffix == ".parquet" and path.is_dir())):
+        raise FileNotFoundError(f"path must be a file that exists. Received: path={str(path)!r}")
+    return csv_table(path, texts=True)[0] if suffix in CSV else ARROW[suffix](path)
 
 
 def read(
@@ -45,7 +92,7 @@ def read(
     """
     name = path.name.lower()
     idx = name.removesuffix(".gz").endswith((".idx", "ubyte"))
-    suffix = ".csv.gz" if name.endswith(".csv.gz") else path.suffix.lower()
+    suffix = suffix_of(path)
     if not idx and suffix not in ARRAYS | TABLES:
         known = ", ".join([*ARRAYS, *TABLES])
         raise ValueError(f"path must end in {known}, .idx or -ubyte. Received: {path}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasae.datasets.archives import damaged, one_line
-from kerasae.datasets.files.dialect import SEPARATORS, find_source
+from kerasae.datasets.files.dialect import SEPARATORS, Source, find_source
 from kerasae.datasets.files.table import rows_of_table, shown
 from kerasae.validation import required
 
@@ -52,19 +52,7 @@ def read_csv(
         OSError: It cannot be opened.
         ModuleNotFoundError: pyarrow is missing.
     """
-    required("pyarrow", ".csv files")
-    source = find_source(path)
-    table = _table(source)
-    if not _is_utf8(table):
-        source = source.as_windows()
-        warnings.warn(f"the encoding is a guess ({source.place})", UserWarning, stacklevel=2)
-        table = _table(source)
-    if source.separator != "," and _has_decimal_commas(table, label):
-        source = source._replace(decimal=",")
-        table = _table(source)
-    _check_header(table, source)
-    names = table.column_names
-    table = table.rename_columns([name[1:] if APOSTROPHE.match(name) else name for name in names])
+    table, source = csv_table(path, label)
 
     def place(row: int) -> str:
         lines = (line for line, _ in source.records())
@@ -78,7 +66,39 @@ def read_csv(
     )
 
 
-def _table(source):
+def csv_table(path: Path, label: str | None = None, texts: bool = False) -> tuple[Any, Source]:
+    """Reads a CSV file as a table of Arrow.
+
+    Args:
+        path: `pathlib.Path` of the file, which may be gzipped.
+        label: Column in which commas are no decimal marks, or None.
+        texts: Whether cells of texts may be missing, too.
+
+    Returns:
+        A `pyarrow.Table`, and how the file is written.
+
+    Raises:
+        ValueError: It has no header or rows, lines of different lengths, or is damaged.
+        OSError: It cannot be opened.
+        ModuleNotFoundError: pyarrow is missing.
+    """
+    required("pyarrow", ".csv files")
+    source = find_source(path)
+    table = _table(source, texts)
+    if not _is_utf8(table):
+        source = source.as_windows()
+        warnings.warn(f"the encoding is a guess ({source.place})", UserWarning, stacklevel=2)
+        table = _table(source, texts)
+    if source.separator != "," and _has_decimal_commas(table, label):
+        source = source._replace(decimal=",")
+        table = _table(source, texts)
+    _check_header(table, source)
+    names = table.column_names
+    shown = [name[1:] if APOSTROPHE.match(name) else name for name in names]
+    return table.rename_columns(shown), source
+
+
+def _table(source, texts):
     from pyarrow import ArrowInvalid, BufferReader, csv  # noqa: PLC0415
 
     def read(**options):
@@ -86,7 +106,9 @@ def _table(source):
             source.path if source.content is None else BufferReader(source.content),
             read_options=csv.ReadOptions(**options),
             parse_options=csv.ParseOptions(delimiter=source.separator),
-            convert_options=csv.ConvertOptions(decimal_point=source.decimal),
+            convert_options=csv.ConvertOptions(
+                decimal_point=source.decimal, strings_can_be_null=texts
+            ),
         )
 
     with damaged(source.path):

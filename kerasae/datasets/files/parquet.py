@@ -32,6 +32,11 @@ def read_parquet(
         OSError: It cannot be opened.
         ModuleNotFoundError: pyarrow is missing.
     """
+    return rows_of_table(parquet_table(path), path, label, columns, keep)
+
+
+def parquet_table(path: Path) -> Any:
+    """Reads a Parquet file, or a folder of such files, as a `pyarrow.Table`."""
     required("pyarrow", ".parquet files")
     from pyarrow import parquet  # noqa: PLC0415
 
@@ -47,5 +52,4 @@ def read_parquet(
     # A run of equal values takes a few bytes in the file and eight each in memory.
     check_memory(8 * cells, path)
     with damaged(path):
-        table = parquet.read_table(path, page_checksum_verification=True)
-    return rows_of_table(table, path, label, columns, keep)
+        return parquet.read_table(path, page_checksum_verification=True)

@@ -1,0 +1,121 @@
+"""Which columns make a row an anomaly: their values, and what the model expects instead."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from kerasae.validation import check_count
+
+if TYPE_CHECKING:
+    from kerasae.models import Autoencoder
+
+
+class WorstColumns(NamedTuple):
+    """The worst columns of rows, arrays of shape (rows, top), the worst first.
+
+    Attributes:
+        column: Names of the columns.
+        value: The cells, in the user's units; None where one is missing.
+        expected: What the model expects instead: its reconstruction.
+        error: float32: the root of the cell's error over the mean error of normal rows in this
+            column, 1 being usual; negative where the value is below what is expected. Of levels it
+            is positive.
+        position: int32: positions of the columns.
+    """
+
+    column: np.ndarray
+    value: np.ndarray
+    expected: np.ndarray
+    error: np.ndarray
+    position: np.ndarray
+
+
+def worst_columns(
+    model: "Autoencoder", x: Any, top: int = 3, *, batch_size: int = 256
+) -> WorstColumns:
+    r"""Names the columns of each row whose errors are largest beside what is normal for them.
+
+    $$r_j = \pm \sqrt{e_j / \bar e_j}$$
+
+    with the error e_j of a cell and the mean error of its column over the normal rows of
+    `calibrate`; before that, of a table, the error of a model that knows nothing, which is 1. A
+    column that is hard to reconstruct in every row is thus no explanation of one.
+
+    Args:
+        model: An `Autoencoder` whose columns have names.
+        x: Rows or a table in memory.
+        top: How many columns of each row, at least 1.
+        batch_size: Rows a step.
+
+    Returns:
+        `WorstColumns`.
+
+    Raises:
+        ValueError: The columns have no names, or the rows do not fit the model.
+
+    Reference: Antwarg et al. (2021), Explaining anomalies detected by autoencoders, for naming the
+    columns with the largest errors.
+
+    Example:
+        >>> import kerasae
+        >>> table = {"size": [1.0, 2.0, 3.0, 99.0], "colour": ["red", "blue", "red", "red"]}
+        >>> model = kerasae.table_autoencoder(table, (8, 1))
+        >>> worst_columns(model, table, top=1).column[3, 0]
+        'size'
+    """
+    check_count("top", top)
+    if model.columns is None:
+        raise ValueError(
+            "the model must have names of its columns to explain rows. "
+            f"Received: {model.name}, without any. Try fit on a table"
+        )
+    top = min(int(top), len(model.columns))
+    rows = model._checked_rows(x, "x")
+
+    def parts(x):
+        return {"errors": model._errors(x), "reconstruction": model(x)}
+
+    found = model._streams.run("worst_columns", parts, rows, batch_size=batch_size)
+    rows, errors, expected = (
+        array.reshape(len(rows), -1)
+        for array in (np.asarray(rows), found["errors"], found["reconstruction"])
+    )
+    relative = np.sqrt(errors / typical_errors(model))
+    index = np.argsort(-relative, axis=1, kind="stable")[:, :top].astype("int32")
+
+    def worst(array):
+        return np.take_along_axis(array, index, axis=1)
+
+    below = (worst(rows) < worst(expected)) & ~_are_levels(model)[index]
+    error = worst(relative) * np.where(below, -1, 1)
+    return WorstColumns(
+        np.array(model.columns, object)[index],
+        worst(_cells(model, rows)),
+        worst(_cells(model, expected)),
+        error.astype("float32"),
+        index,
+    )
+
+
+def typical_errors(model: "Autoencoder") -> np.ndarray:
+    """The error that is normal in each column, (columns,)."""
+    known = model.anomaly.column_errors if model._is_calibrated() else None
+    errors = np.ones(len(model.columns or ()), "float32") if known is None else known
+    return np.maximum(errors, 1e-6 * max(float(errors.max()), 1e-12))
+
+
+def _are_levels(model):
+    if model.schema is None:
+        return np.zeros(len(model.columns), bool)
+    return np.array([bool(column.levels) for column in model.schema])
+
+
+def _cells(model, rows):
+    """The rows as objects, in the user's units."""
+    if model.schema is None:
+        return rows.astype(object)
+    columns = [one.cells(rows[:, i]).to_pylist() for i, one in enumerate(model.schema)]
+    cells = np.empty(rows.shape, object)
+    for i, values in enumerate(columns):
+        cells[:, i] = values
+    return cells

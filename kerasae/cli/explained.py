@@ -1,0 +1,55 @@
+"""What the commands show of tables: the schema, and why rows are anomalies."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerasae.cli.terminal import console
+
+if TYPE_CHECKING:
+    from kerasae.anomaly import WorstColumns
+    from kerasae.models import Autoencoder
+    from kerasae.tables import Schema
+
+
+def show_schema(schema: "Schema") -> None:
+    """Prints what was understood of a table."""
+    from rich.table import Column, Table
+
+    table = Table("column", "kind", Column("values", overflow="fold"), "missing")
+    for row in schema.rows():
+        table.add_row(*row)
+    for name, reason in schema.left_out.items():
+        table.add_row(name, "left out", reason, "")
+    console.print(table)
+
+
+def worst_columns(worst: "WorstColumns") -> dict[str, Any]:
+    """Columns `worst_1`, `value_1`, `expected_1`, `error_1` and so on of a table of scores."""
+    from kerasae.plots.row_columns import shown
+
+    table: dict[str, Any] = {}
+    for i in range(worst.column.shape[1]):
+        table[f"worst_{i + 1}"] = worst.column[:, i].astype(str)
+        cells = {"value": worst.value, "expected": worst.expected}
+        table |= {f"{n}_{i + 1}": np.array([*map(shown, one[:, i])]) for n, one in cells.items()}
+        table[f"error_{i + 1}"] = worst.error[:, i]
+    return table
+
+
+def draw_worst(
+    autoencoder: "Autoencoder", x: np.ndarray, ids: Mapping[str, Any] | None = None
+) -> Any:
+    """A picture of the five rows with the largest errors, and of their worst columns."""
+    from kerasae import anomaly, plots
+
+    errors = autoencoder.reconstruction_error(x)
+    rows = np.argsort(-errors, kind="stable")[:5]
+    found = anomaly.worst_columns(autoencoder, x[rows], top=5)
+    titles = [f"row {row}{_named(ids, row)}, error {errors[row]:.4g}" for row in rows]
+    return plots.worst_columns(*found[:4], titles=titles)
+
+
+def _named(ids, row):
+    return "".join(f", {name} {cells[int(row)].as_py()}" for name, cells in (ids or {}).items())

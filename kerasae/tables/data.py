@@ -101,11 +101,10 @@ def is_plain(table: Any) -> bool:
     from pyarrow import compute, types  # noqa: PLC0415
 
     for values in arrow_columns(as_frame(table)).values():
-        kind = None if values is None else values.type
-        numeric = kind is not None and (
-            types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
-        )
-        if not numeric or values.null_count:
+        if values is None or values.null_count:
+            return False
+        kind = values.type
+        if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
             return False
         if types.is_floating(kind) and compute.any(compute.is_nan(values)).as_py():
             return False

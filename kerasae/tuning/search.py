@@ -70,7 +70,7 @@ def search(
 
     Args:
         data: "digits", "mnist" or a path, as in `kerasae.datasets.load`; rows as an array, of shape
-            (rows, columns) or images (rows, height, width), or as a table of any columns; or a pair of
+            (rows, columns) or images (rows, height, width), or a table of any columns; or a pair of
             these: rows to train on, and rows to measure on. Rows in memory are kept in the sweep's
             folder.
         space: Dict by name: a list of values, or a dict with "low" and "high". Names are "layout"

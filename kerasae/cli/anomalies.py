@@ -22,7 +22,7 @@ from kerasae.cli.terminal import (
 LARGEST_SHOWN = 512
 
 
-def anomalies(
+def anomalies(  # noqa: PLR0915 - one step after the other
     model: ModelArgument,
     data: DataOption,
     output: Annotated[Path, typer.Option("--output", "-o", help=".csv or .parquet file.")],
@@ -46,8 +46,20 @@ def anomalies(
     key: KeyOption = None,
     label: LabelOption = None,
     keep: KeepOption = None,
+    time: Annotated[
+        str | None, typer.Option(help="Series: column of the times, by default as in training.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Series: column of the groups, by default as in training.")
+    ] = None,
+    min_duration: Annotated[
+        int, typer.Option(help="Series: steps that an anomaly has at least.")
+    ] = 1,
+    max_gap: Annotated[
+        int, typer.Option(help="Series: steps between two anomalies that become one, at most.")
+    ] = 0,
 ) -> None:
-    """Writes the anomaly scores of all rows of DATA, and pictures of the errors and worst rows."""
+    """Writes the anomaly scores of all rows or steps of DATA, and pictures of the worst."""
     with starting():
         import numpy as np
 
@@ -58,6 +70,22 @@ def anomalies(
         from kerasae.export import load_model
     check_suffix(output, (".csv", ".parquet"))
     autoencoder = load_model(model)
+    if len(autoencoder.row_shape) == 2:
+        from kerasae.cli.series import score_file
+
+        return score_file(
+            model,
+            autoencoder,
+            data,
+            output,
+            normal=normal,
+            apart={"time": time, "group": group, "label": label, "key": key},
+            threshold=threshold,
+            guard=guard,
+            min_duration=min_duration,
+            max_gap=max_gap,
+            per_feature=per_feature,
+        )
     rows = load_rows(autoencoder, data, key, label, keep)
     labels = _labels(rows.y)
     if threshold or normal or guard is not None or not autoencoder.anomaly.fitted:

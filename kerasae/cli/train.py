@@ -124,6 +124,21 @@ def train(
     ids: IdOption = None,
     categorical: CategoricalOption = None,
     test_fraction: Annotated[float, typer.Option(help="Rows kept for testing.")] = 0.2,
+    window: Annotated[
+        int | None, typer.Option(help="Steps of a window, where rows are the steps of a series.")
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option(help="Steps from one window to the next. By default 1.")
+    ] = None,
+    time_column: Annotated[
+        str | None, typer.Option("--time", help="Column that holds the time of each step.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column that holds the series of each step.")
+    ] = None,
+    recurrent: Annotated[
+        str | None, typer.Option(help="Recurrent layers for windows, gru or lstm.")
+    ] = None,
 ) -> None:
     """Trains an autoencoder and saves it with its metrics and plots as OUTPUT/NAME/VERSION."""
     from kerasae.cli.comparison import compare_with_pca
@@ -136,6 +151,7 @@ def train(
     with starting():
         from kerasae import anomaly
         from kerasae.callbacks import StabilityGuard
+        from kerasae.cli import series
         from kerasae.cli.backups import backup_folder
         from kerasae.datasets.archives import memory
         from kerasae.models import recipes
@@ -145,23 +161,27 @@ def train(
     options |= {"k": k, "winners": winners, "likelihood": likelihood, "prior": prior}
     options = recipes.family_options(model, {**options, "tied": tied or None})
     anomaly.threshold_rule(threshold)
-    shape = parse_size(size) if size else None
-    held = memory() // HELD if images is not False else None
-    rows = load_data(
-        data,
-        columns=names(columns) or None,
-        drop=names(drop),
-        ids=names(ids),
-        categorical=names(categorical),
-        key=key,
-        label=label,
-        keep=keep or (),
-        test_fraction=test_fraction,
-        image_shape=shape,
-        held=held,
-    )
+    _check_series(window, stride=stride, time=time_column, group=group, recurrent=recurrent)
+    if window is None:
+        rows = load_data(
+            data,
+            columns=names(columns) or None,
+            drop=names(drop),
+            ids=names(ids),
+            categorical=names(categorical),
+            key=key,
+            label=label,
+            keep=keep or (),
+            test_fraction=test_fraction,
+            image_shape=parse_size(size) if size else None,
+            held=memory() // HELD if images is not False else None,
+        )
+    else:
+        steps = series.load_steps(data, time_column, group, label=label, key=key)
+        rows, steps = series.rows_of(steps, window, stride, test_fraction)
+    with_stack = {**options, **recipes.stack_option(recurrent)}
     rows, autoencoder, hidden_units = _made(
-        rows, model, hidden_units, options, scaler, images, seed
+        rows, model, hidden_units, with_stack, scaler, images, seed
     )
     count = len(rows.x_train) + len(rows.more)
     batch_size = min(batch_size or recipes.default_batch_size(count), count)
@@ -172,6 +192,7 @@ def train(
     began = {**options, "model": model, "scaler": scaler, "hidden": list(hidden_units)}
     began |= {"epochs": epochs, "batch size": batch_size, "learning rate": learning_rate}
     began |= {"patience": patience, "seed": seed, "rows": _rows_of(rows)}
+    began |= {"recurrent": recurrent} if recurrent else {}
     with backup_folder(directory, began, resume) as folder:
         guard = StabilityGuard(x=rows.x_train, allow_short=allow_short)
         start = time.perf_counter()
@@ -182,7 +203,21 @@ def train(
             metrics["threshold"] = anomaly.calibrate(autoencoder, rows.x_test, threshold)
         settings = {name: value for name, value in began.items() if name != "rows"}
         known = {"data": data, "settings": settings, "seconds": seconds, "history": history}
-        _save(autoencoder, rows, directory, metrics, pca, known)
+        extra = series.extras(autoencoder, steps, threshold, metrics) if window else {}
+        _save(autoencoder, rows, directory, metrics, pca, known, extra)
+
+
+def _check_series(window, **options):
+    """Refuses options of series without a window, and unknown layers."""
+    from kerasae.models import recipes
+
+    recipes.stack_option(options["recurrent"])
+    for name, value in options.items():
+        if window is None and value is not None:
+            raise ValueError(
+                f"{name} must go with a window. Received: {name}={value}. Try --window 100, the "
+                "number of steps"
+            )
 
 
 def _made(rows, family, hidden_units, options, scaler, images, seed):
@@ -195,7 +230,7 @@ def _made(rows, family, hidden_units, options, scaler, images, seed):
 
     if rows.schema is not None:
         show_schema(rows.schema)
-    else:
+    elif rows.x.ndim == 2:  # windows of a series have their shape
         shape = recipes.row_shape(family, rows.x.shape[1], rows.image_shape, images)
         rows = rows._replace(x=rows.x.reshape(-1, *shape))
     hidden_units = hidden_units or default_units(family, rows)
@@ -301,7 +336,7 @@ def _stream(rows, batch_size):
     return ImageFolder(rows.folder, shape, batch_size, shuffle=True, files=files)
 
 
-def _save(autoencoder, rows, directory, metrics, pca, known):
+def _save(autoencoder, rows, directory, metrics, pca, known, extra):
     from kerasae.export import KERAS_FILE, publish_model, write_serving_files
     from kerasae.report import REPORT, Training, write_report
 
@@ -324,7 +359,7 @@ def _save(autoencoder, rows, directory, metrics, pca, known):
         # A training that went on has in its own history the last epochs alone, or none.
         autoencoder.history.history = known["history"]
         folder = publish_model(
-            autoencoder, directory, metrics=metrics, keras_model=True, report=report
+            autoencoder, directory, metrics=metrics, keras_model=True, report=report, **extra
         )
         write_serving_files(directory.parent)
     show_path("SavedModel", folder)

@@ -4,14 +4,16 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
 from kerasae.export.litert import write_litert
 from kerasae.export.load import KERAS_FILE
+from kerasae.export.manifest import write_manifest
 from kerasae.export.onnx import write_onnx
 from kerasae.export.saved_model import write_saved_model
-from kerasae.export.versions import publish
+from kerasae.export.versions import MANIFEST, publish, stored_manifest
 from kerasae.models import Autoencoder
 from kerasae.validation import unknown
 
@@ -33,6 +35,7 @@ def publish_model(
     plots: Mapping[str, Figure] | None = None,
     keras_model: bool = False,
     report: Callable[[Path], object] | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> Path:
     """Publishes a model as one numbered folder, which appears whole or not at all.
 
@@ -47,6 +50,7 @@ def publish_model(
         keras_model: Whether `model.keras` is written too, for `kerasae.load_model`.
         report: Function that is given the folder once all else is in it, to add files of its own,
             such as `kerasae.report.write_report` does.
+        about: What else the manifest holds, by name; values that JSON can hold.
 
     Returns:
         Path of the folder, `directory/version`.
@@ -67,6 +71,8 @@ def publish_model(
 
     def write(folder: Path) -> None:
         write_format(model, folder, metrics)
+        if about:
+            write_manifest(folder, {**stored_manifest(folder / MANIFEST), **about})
         if keras_model:
             model.save(folder / KERAS_FILE)
         if plots:

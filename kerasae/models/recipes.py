@@ -4,6 +4,7 @@ The command, the sweeps and the scikit-learn estimators read scalers, corruption
 sizes and epochs here, so that the same words mean the same everywhere.
 """
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from keras import ops
 from kerasae.layers import GaussianCorruption, RangeScaling, SaltPepperDropout
 from kerasae.layers.scaling import scale
 from kerasae.models.autoencoder import Autoencoder
+from kerasae.models.series_stacks import CELLS, recurrent_stack
 from kerasae.models.zoo import ZOO
 from kerasae.validation import extremes, unknown
 
@@ -81,6 +83,8 @@ def default_units(family: Family, input_shape: Sequence[int]) -> tuple[int, ...]
     Images are halved twice at least, until the shorter side is at most 8. Those of denoising and
     winner-take-all keep their size, see the builders.
 
+    Of a window of a series a twenty-fourth, as its steps are alike.
+
     Args:
         family: Name of the family in `ZOO`, or a builder.
         input_shape: Shape of a row.
@@ -91,6 +95,8 @@ def default_units(family: Family, input_shape: Sequence[int]) -> tuple[int, ...]
     columns = math.prod(input_shape)
     if len(input_shape) == 1:
         return (columns, max(1, columns // 4))
+    if len(input_shape) == 2 and family != "winner-take-all":
+        return (32, 32, min(max(4, columns // 24), max(1, columns // 2)))
     if isinstance(family, str) and family in MAPS:
         return MAPS[family]
     halvings = max(2, math.ceil(math.log2(min(input_shape[:2]) / 8)))
@@ -101,6 +107,25 @@ def default_units(family: Family, input_shape: Sequence[int]) -> tuple[int, ...]
 def table_units(columns: int) -> tuple[int, int]:
     """Hidden units for tables: half as many codings as columns."""
     return (64, max(1, columns // 2))
+
+
+def stack_option(cell: str | None) -> dict[str, Any]:
+    """The argument of a builder that makes recurrent layers, or none.
+
+    Args:
+        cell: "gru" or "lstm", or None.
+
+    Returns:
+        A dict with "stack", or an empty one.
+
+    Raises:
+        ValueError: Another cell.
+    """
+    if cell is None:
+        return {}
+    if cell not in CELLS:
+        raise ValueError(unknown("recurrent", cell, list(CELLS)))
+    return {"stack": functools.partial(recurrent_stack, cell=cell)}
 
 
 def check_family(family: Any, what: str = "model") -> None:

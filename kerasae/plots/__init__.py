@@ -12,6 +12,7 @@ from kerasae.plots.filters import filters
 from kerasae.plots.maps import anomaly_maps
 from kerasae.plots.row_columns import worst_columns
 from kerasae.plots.rows import corrupted_triples, images, reconstructions
+from kerasae.plots.steps import step_anomalies
 from kerasae.plots.sweep import leaderboard
 from kerasae.plots.training import loss_curve
 
@@ -30,6 +31,7 @@ __all__ = [
     "loss_curve",
     "pixel_errors",
     "reconstructions",
+    "step_anomalies",
     "worst_columns",
     "worst_rows",
 ]

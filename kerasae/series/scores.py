@@ -65,7 +65,7 @@ def calibrate(
         stride: Steps from one window to the next, here and in `score`; by default a sixteenth of a
             window. With 1 every window is used.
         how: "mean" or "median" of the errors that the windows over a step give it.
-        smooth: Steps that scores are averaged over; by default a sixth of a window. With 1 the
+        smooth: Steps that scores are averaged over; by default a third of a window. With 1 the
             start and the end of an anomaly are sharp, and more noise passes for one.
         block: Steps of a block, within which steps depend on each other; by default two windows,
             as far as overlapping ones reach. Where the series itself is correlated for longer, or
@@ -102,7 +102,7 @@ def calibrate(
     some = np.linspace(0, len(cut) - 1, min(len(cut), PROFILE_WINDOWS)).round().astype(int)
     profile = normal_errors(_of_windows(model, cut[some], batch_size, verbose)["errors"])
     made = StepCalibration()
-    smooth = min(int(smooth or max(1, length // 6)), length)
+    smooth = min(int(smooth or max(1, length // 3)), length)
     made.configure(how, stride, smooth, block or 2 * length, profile)
     now = np.empty(len(cut), "float32")
     found = _of_steps(model, cut, made, batch_size, verbose, now)

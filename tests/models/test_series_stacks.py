@@ -74,7 +74,7 @@ def test_codings_layers_do_not_go_with_maps():
         variational_autoencoder((8, 1), (3, 2), stack=functools.partial(conv1d_stack, maps=True))
 
 
-@pytest.mark.parametrize("family", ZOO)
+@pytest.mark.parametrize("family", sorted(set(ZOO) - {"residual-denoiser"}))  # of columns alone
 def test_the_shape_of_a_row_chooses_the_stack(family):
     model = ZOO[family]((12, 2), (4, 3))
     assert any(isinstance(one, keras.layers.Conv1D) for one in model.encoder.layers)

@@ -65,7 +65,7 @@ def read_table(path: Path) -> Any:
 def read(
     path: Path,
     key: str | None = None,
-    label: str | None = None,
+    label: str | Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     keep: Collection[str] = (),
 ) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def read(
         path: `pathlib.Path` ending in .npz, .npy, .csv, .csv.gz, .parquet, or .idx or -ubyte (also
             .gz). A .parquet may be a folder of such files.
         key: Which array of an .npz holds the rows, or None for the usual names.
-        label: Column of a table that holds labels, or None.
+        label: Column of a table that holds labels, several such, or None; see `rows_of_table`.
         columns: Columns of a table to read, in this order, or None for all but those that number
             the rows.
         keep: Columns of a table that stay though they number the rows.

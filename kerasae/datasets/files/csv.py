@@ -9,7 +9,7 @@ from typing import Any
 
 from kerasae.datasets.archives import damaged, one_line
 from kerasae.datasets.files.dialect import SEPARATORS, Source, find_source
-from kerasae.datasets.files.table import rows_of_table, shown
+from kerasae.datasets.files.table import labels_of, rows_of_table, shown
 from kerasae.validation import required
 
 NUMBER = {
@@ -27,7 +27,7 @@ MEGABYTE, LARGEST_BLOCK = 1 << 20, 1 << 30
 
 def read_csv(
     path: Path,
-    label: str | None = None,
+    label: str | Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     keep: Collection[str] = (),
 ) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def read_csv(
 
     Args:
         path: `pathlib.Path` of the file, which may be gzipped.
-        label: Column that holds labels, or None.
+        label: Column that holds labels, several such, or None; see `rows_of_table`.
         columns: Columns to read, in this order, or None for all but those that number the rows.
         keep: Columns that stay though they number the rows.
 
@@ -66,7 +66,9 @@ def read_csv(
     )
 
 
-def csv_table(path: Path, label: str | None = None, texts: bool = False) -> tuple[Any, Source]:
+def csv_table(
+    path: Path, label: str | Sequence[str] | None = None, texts: bool = False
+) -> tuple[Any, Source]:
     """Reads a CSV file as a table of Arrow.
 
     Args:
@@ -154,7 +156,7 @@ def _is_utf8(table):
 def _has_decimal_commas(table, label):
     from pyarrow import compute  # noqa: PLC0415
 
-    texts = (table[i] for i, name in enumerate(table.column_names) if name != label)
+    texts = (table[i] for i, name in enumerate(table.column_names) if name not in labels_of(label))
     return any(
         compute.any(compute.match_substring_regex(values, DECIMAL_COMMA)).as_py()
         for values in texts

@@ -11,7 +11,7 @@ from kerasae.validation import required
 
 def read_parquet(
     path: Path,
-    label: str | None = None,
+    label: str | Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     keep: Collection[str] = (),
 ) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def read_parquet(
 
     Args:
         path: `pathlib.Path` of the file or folder.
-        label: Column that holds labels, or None.
+        label: Column that holds labels, several such, or None; see `rows_of_table`.
         columns: Columns to read, in this order, or None for all but those that number the rows.
         keep: Columns that stay though they number the rows.
 

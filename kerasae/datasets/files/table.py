@@ -19,7 +19,7 @@ LONGEST = 40
 def rows_of_table(
     table: "pa.Table",
     path: Path | str,
-    label: str | None = None,
+    label: str | Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     keep: Collection[str] = (),
     *,
@@ -31,7 +31,7 @@ def rows_of_table(
     Args:
         table: A `pyarrow.Table`.
         path: Path of its file, for the messages.
-        label: Column that holds labels, or None.
+        label: Column that holds labels, or None; several columns, of any type, make "y" a dict.
         columns: Columns to read, in this order, or None for all but those that number the rows.
             The cells of others are not read.
         keep: Columns that stay though they number the rows.
@@ -53,12 +53,14 @@ def rows_of_table(
         )
     if not table.num_rows:
         raise ValueError(f"the table must have at least one row. Received: 0 rows ({path})")
-    y = None
-    if label is not None:
-        if label not in names:
-            raise ValueError(unknown("label", label, names, f"{path}, --label"))
-        y = table[label].to_numpy()
-        table = table.drop_columns([label])
+    apart = labels_of(label)
+    for one in apart:
+        if one not in names:
+            kind, option = ("label", ", --label") if one == label else ("column", "")
+            raise ValueError(unknown(kind, one, names, f"{path}{option}"))
+    values = {one: table[one].to_numpy() for one in apart}
+    y = values.get(label) if isinstance(label, str) else values or None
+    table = table.drop_columns(apart)
     if columns is not None:
         table = table.select(column_order(table.column_names, columns, path))
     else:
@@ -84,6 +86,11 @@ def rows_of_table(
             )
         cells.append(_numbers(values))
     return {"x": np.stack(cells, axis=1), "y": y, "columns": names}
+
+
+def labels_of(label: str | Sequence[str] | None) -> list[str]:
+    """The names of one label column, of several, or of none."""
+    return [label] if isinstance(label, str) else list(label or ())
 
 
 def _without_identifiers(table, path, keep):

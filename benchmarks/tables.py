@@ -23,6 +23,10 @@ MARKED = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}
 FAMILIES = "deep_autoencoder", "variational", "linear_features", "adversarial"
 MEASURES = "auc", "average precision"
+
+SERIES_METRICS = "range AUC", "range AUC, sd", "precision", "recall", "f1"
+SERIES_METRICS += "spike", "level", "trend", "frequency", "correlation"
+
 MEMORY_GOALS = {"peak, float32": 2.5, "peak, uint8": 0.63, "seconds, uint8 / float32": 1.1}
 
 
@@ -231,6 +235,12 @@ TABLES = {
     "anomaly_half": partial(anomaly, "half"),
     "anomaly_unsupervised": partial(anomaly, "unsupervised"),
     "anomaly_contamination": contamination,
+    "anomaly": anomaly,
+    "series": partial(
+        plain,
+        "series_anomalies",
+        {"detector": "", **dict.fromkeys(SERIES_METRICS, ".1f")},
+    ),
     "papers": beside_papers,
     "others": beyond_papers,
     "runs": runs,

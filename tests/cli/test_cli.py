@@ -296,7 +296,7 @@ MISTAKES = {
     "tune layuots": "must be one of beta, layouts, search. Received: sweep='layuots'. Try layouts",
     "tune search": "Try --set layout=50,100",
     "tune search --set layout": "--set must be NAME=VALUE,VALUE. Received: --set='layout'",
-    "tune search --set bta=1 --model sparse": "Received: hyperparameter='bta'. Try beta",
+    "tune search --set bta=1 --model sparse": "Received: hyperparameter='bta' (--set). Try beta",
     "tune layouts --set layout=300-100": "Received: layout='300-100'. Try 300-100-300",
     "tune layouts nowhere.csv": "path must be a file that exists. Received: path='nowhere.csv'",
     "tune layouts --tuner gird": "tuner must be one of bayesian, grid, hyperband, random. Received",

@@ -64,7 +64,6 @@ def anomalies(  # noqa: PLR0915 - one step after the other
         import numpy as np
 
         from kerasae import anomaly
-        from kerasae.atomic import write_file
         from kerasae.cli.explained import worst_columns
         from kerasae.cli.tables import check_suffix, id_columns, load_rows, verbosity, write_table
         from kerasae.export import load_model
@@ -128,7 +127,13 @@ def anomalies(  # noqa: PLR0915 - one step after the other
     console.print(_worst(table))
     flagged = int(scores.is_anomaly.sum())
     console.print(f"{flagged} of {len(errors)} rows are anomalies: {output}", soft_wrap=True)
-    for name, figure in _pictures(autoencoder, rows, scores).items():
+    _draw(_pictures(autoencoder, rows, scores), output)
+
+
+def _draw(pictures, output):
+    from kerasae.atomic import write_file
+
+    for name, figure in pictures.items():
         path = output.with_name(f"{output.stem}-{name}.png")
         write_file(path, partial(figure.savefig, dpi=120))
         show_path("picture", path)

@@ -29,7 +29,7 @@ def test_what_cannot_be_read_is_refused(text):
 @pytest.mark.parametrize(
     ("given", "model", "message"),
     [
-        ({"bta": [1]}, "sparse", "Received: hyperparameter='bta' (--set). Try beta"),
+        ({"bta": [1]}, "sparse", "Received: hyperparameter='bta' \\(--set\\). Try beta"),
         ({"beta": [1]}, "stacked", "Received: hyperparameter='beta'"),
         ({"layout": ["300-100"]}, "stacked", "Try 300-100-300"),
         ({"beta": {"low": 0.1, "high": 1}}, "sparse", "Try beta=0.1:1:5, or another tuner"),

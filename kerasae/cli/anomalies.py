@@ -88,14 +88,15 @@ def anomalies(  # noqa: PLR0915 - one step after the other
     rows = load_rows(autoencoder, data, key, label, keep)
     labels = _labels(rows.y)
     if threshold or normal or guard is not None or not autoencoder.anomaly.fitted:
-        source = normal or data
         x = load_rows(autoencoder, normal, key, label, keep).x if normal else rows.x
         parts = None if guard else autoencoder.anomaly.parts
         known = None if normal else labels
         anomaly.calibrate(
             autoencoder, x, threshold or "p99", guard or 0.0, labels=known, parts=parts
         )
-        console.print(f"threshold and p-values from the {len(x)} rows of {source}", soft_wrap=True)
+        console.print(
+            f"threshold and p-values from the {len(x)} rows of {normal or data}", soft_wrap=True
+        )
     has_parts = autoencoder.anomaly.parts is not None
     named = 3 if autoencoder.columns and not rows.image_shape and not has_parts else 0
     scores = anomaly.score(autoencoder, rows.x, verbose=verbosity(), top=named)
@@ -121,9 +122,7 @@ def anomalies(  # noqa: PLR0915 - one step after the other
     if per_feature:
         table |= {f"{what}_{name}": part for name, part in zip(columns, by_column.T, strict=True)}
     write_table(table, output)
-    if labels is not None:
-        roc_auc, precision = anomaly.ranking(scores.anomaly_score, labels)
-        console.print(f"ROC AUC {roc_auc:.4f}, average precision {precision:.4f}")
+    _show_ranking(scores, labels)
     console.print(_worst(table))
     flagged = int(scores.is_anomaly.sum())
     console.print(f"{flagged} of {len(errors)} rows are anomalies: {output}", soft_wrap=True)
@@ -137,6 +136,14 @@ def _draw(pictures, output):
         path = output.with_name(f"{output.stem}-{name}.png")
         write_file(path, partial(figure.savefig, dpi=120))
         show_path("picture", path)
+
+
+def _show_ranking(scores, labels):
+    from kerasae import anomaly
+
+    if labels is not None:
+        roc_auc, precision = anomaly.ranking(scores.anomaly_score, labels)
+        console.print(f"ROC AUC {roc_auc:.4f}, average precision {precision:.4f}")
 
 
 def _labels(y):

@@ -238,8 +238,7 @@ def _made(rows, family, hidden_units, options, scaler, images, seed):
     fitted = make_scaler(scaler, rows)
     keras.utils.set_random_seed(seed)
     autoencoder = build_model(family, hidden_units, options, rows, fitted)
-    if rows.schema is None:
-        recipes.start_at_mean(autoencoder, rows.x_train)
+    recipes.start_at_mean(autoencoder, rows.x_train)
     return rows, autoencoder, hidden_units
 
 

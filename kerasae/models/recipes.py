@@ -305,6 +305,8 @@ def start_at_mean(autoencoder: Autoencoder, x: np.ndarray) -> None:
     inverse = OUTPUTS.get(getattr(last, "activation", None))
     z = ops.convert_to_numpy(scale(autoencoder.scaler, x[:: 1 + len(x) // 5000]))
     mean = z.reshape(-1, z.shape[-1]).mean(axis=0, dtype="float64")
+    of_levels = getattr(autoencoder.scaler, "as_logits", None)  # of a table
+    mean = mean if of_levels is None else of_levels(mean)
     if inverse is None or getattr(getattr(last, "bias", None), "shape", None) != mean.shape:
         return
     few = x[:: 1 + len(x) // 100]

@@ -253,6 +253,20 @@ class TableEncoder(keras.layers.Layer):
             parts.append(_first_highest(levels + unseen))
         return self.layout.in_order(parts)
 
+    def as_logits(self, mean: np.ndarray) -> np.ndarray:
+        """The output that predicts the mean of encoded rows: logarithms for the shares of levels.
+
+        Args:
+            mean: Array of shape (width,).
+
+        Returns:
+            Array of the same shape.
+        """
+        levels = [i for _, members in self.layout.groups for i in members]
+        of_levels = np.isin(self.layout.column_of, levels)
+        of_levels[self.width - len(self.layout.indicators) :] = False
+        return np.where(of_levels, np.log(np.maximum(mean, 1e-4)), mean)
+
     def target(self, codes: Any) -> Any:
         """What the loss compares with: the encoded values, and the weight of each cell.
 

@@ -73,6 +73,8 @@ def build_model(
             filled["corruption"] = cell_corruption(text, scaler)
         elif text:
             filled["corruption"] = recipes.make_corruption(text, rows.x_train[:1], scaler)
+        if family in ("stacked", "denoising"):
+            filled.setdefault("codings_activation", "linear")
         if family == "variational":
             filled.setdefault("stddev", 0.5)
     return ZOO[family](input_shape, hidden_units, scaler=scaler, columns=rows.columns, **filled)

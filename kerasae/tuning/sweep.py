@@ -177,8 +177,8 @@ class Sweep(BaseTuner):
             callbacks=[best, StopOnNaN()],
         ).history
         seconds = time.monotonic() - started
-        # Of tables, too: the name of the column by which trials are ranked.
-        history["val_mse"] = history[f"val_{metric}"]
+        # Of tables, too: the names by which trials are ranked and drawn.
+        history |= {"mse": history[metric], "val_mse": history[f"val_{metric}"]}
         _check_finite(history)
         check_learnt(
             min(history[f"val_{metric}"]),

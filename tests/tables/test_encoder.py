@@ -121,6 +121,19 @@ def test_knowing_nothing_has_the_error_one_in_every_column(table):
         np.testing.assert_allclose(errors[kept].mean(axis=0)[numeric[:2]], 1, atol=0.05)
 
 
+def test_a_new_model_can_start_at_the_error_of_knowing_nothing(table):
+    import kerasae
+    from kerasae.models.recipes import start_at_mean
+
+    model = kerasae.table_autoencoder(table, (16, 2))
+    codes = model.schema.codes(table)
+    before = model.reconstruction_error(codes).mean()
+    start_at_mean(model, codes)
+    after = model.reconstruction_error(codes).mean()
+    assert after < before
+    assert after == pytest.approx(1, abs=0.1)
+
+
 def test_an_unseen_level_has_a_large_error():
     encoder = made({"colour": ["red", "blue"] * 20})
     sure = ops.convert_to_tensor(np.array([[9.0, 0.0, 0.0]], "float32"))

@@ -155,8 +155,7 @@ class AutoencoderEstimator(BaseEstimator):
         callbacks = [StabilityGuard()]
         if self.tol is not None or self.early_stopping:
             # In shares of the variance, so that `tol` means the same for every scaler.
-            table = self.schema_ is not None  # whose errors are such shares
-            variance = 1.0 if table else mean_error(self.model_.scaler, sample(train[0]))
+            variance = mean_error(self.model_.scaler, sample(train[0]))
             plateau = keras.callbacks.EarlyStopping(
                 "val_" * bool(held_out) + self.model_._objective,
                 mode="min",

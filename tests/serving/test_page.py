@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 import kerasae
@@ -25,6 +26,16 @@ HOSTILE = 'a<b>"c" & d'
 PNG = (
     Path(os.environ.get("KERASAE_SCREENSHOTS", "")) if "KERASAE_SCREENSHOTS" in os.environ else None
 )
+
+
+def mixed_table():
+    draw = np.random.default_rng(0)
+    days = np.datetime64("2024-01-01") + draw.integers(0, 400, 60)
+    kinds = draw.choice(["red", "<b>blue</b>"], 60)
+    table = pd.DataFrame({"size": draw.normal(size=60), "kind": kinds, "when": days})
+    table["good [%]"] = draw.uniform(size=60) < 0.5
+    table.loc[3, "size"] = np.nan
+    return table
 
 
 def publish(folder, model, x, labels=None, image_shape=None):
@@ -48,6 +59,12 @@ def folder(tmp_path_factory):
     pixels = draw.uniform(size=(40, 8, 8, 1)).astype("float32")
     images = kerasae.variational_autoencoder((8, 8, 1), (4, 2))
     publish(place / "images", images, pixels)
+    mixed = mixed_table()
+    model = kerasae.table_autoencoder(mixed, (8, 2))
+    anomaly.calibrate(model, mixed)
+    publish_model(
+        model, place / "mixed", report=lambda where: write_report(where, model, mixed, name="mixed")
+    )
     waves = np.sin(np.arange(16)[None, :, None] / 3 + draw.uniform(0, 6, size=(40, 1, 2)))
     series = kerasae.stacked_autoencoder((16, 2), (8, 2), columns=["flow", "<b>"])
     publish(place / "series", series, waves.astype("float32"))
@@ -363,6 +380,29 @@ def test_sliders_move_the_decoder_and_samples_are_drawn(browser, folder):
     browser.find("#of-row").click()
     browser.picture("images")
     browser.picture("images-phone-dark", 420, "dark")
+
+
+def test_a_table_of_mixed_columns_is_scored_by_its_cells(browser, folder, tmp_path):
+    table = mixed_table()
+    table.to_csv(tmp_path / "mixed.csv", index=False)
+    browser.open("mixed")
+    browser.find("#file").send_keys(str(tmp_path / "mixed.csv"))
+    browser.status("60 rows of mixed.csv are scored")
+    bundle = kerasae.serving.saved_model.Bundle(folder / "mixed" / "1", folder)
+    codes = np.asarray(kerasae.tables.Schema.infer(table).codes(table), "float32")
+    scores = bundle.run("anomaly_score_codes", {"rows": codes})["anomaly_score"]
+    first = [one.text for one in browser.every("#body tr:first-child td")]
+    assert int(first[0]) == scores.argmax()
+    assert float(first[1]) == pytest.approx(scores.max(), rel=2e-3)
+    dates = [one.text for one in browser.every("#explained td") if one.text.startswith("2024")]
+    assert len(dates) >= 1
+    browser.find("#form-part summary").click()
+    kinds = browser.every("#form select option")
+    assert {"missing", "red", "<b>blue</b>"} <= {one.text for one in kinds}
+    browser.find("#form button").click()
+    browser.status("1 row of the form is scored")
+    assert "<b>blue</b>" in browser.text("#decoded") or "red" in browser.text("#decoded")
+    browser.picture("mixed")
 
 
 def test_windows_of_a_series_are_lines(browser):

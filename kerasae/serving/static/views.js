@@ -76,9 +76,13 @@ export function comparison(model, row, made) {
 export async function explanation(model, row, made) {
   if (model.table && model.has("explain")) {
     const got = await model.predict("explain", [row]);
-    return got.column[0].map((column, i) => ({
-      column, value: got.value[0][i], expected: got.expected[0][i], share: null,
-    }));
+    return got.column[0].map((column, i) => {
+      // The server gives texts; a date comes as its seconds.
+      const place = model.names.indexOf(column);
+      const text = (value) => (["number", "datetime"].includes(model.columns[place].kind)
+        ? model.text(place, Number(value)) : value || "missing");
+      return { column, value: text(got.value[0][i]), expected: text(got.expected[0][i]), share: null };
+    });
   }
   let added, expected = made;
   if (model.has("explain")) {

@@ -22,7 +22,7 @@ from kerasae.cli.terminal import (
 LARGEST_SHOWN = 512
 
 
-def anomalies(  # noqa: PLR0915 - one step after the other
+def anomalies(
     model: ModelArgument,
     data: DataOption,
     output: Annotated[Path, typer.Option("--output", "-o", help=".csv or .parquet file.")],

@@ -21,7 +21,7 @@ class ScoreParts(NamedTuple):
     $r_{lj}^2 / \sigma_{lj}$ in each level's norm, and of those of $(x_j - m_{ij})^2$ in each
     distance. So the score is the sum of the contributions of the columns. A column that follows
     from the others counts more than its residuals, and less than if each were divided by its own
-    $\sigma_{lj}$: this found most on other tables than those that results are reported on.
+    $\sigma_{lj}$.
 
     Attributes:
         levels: Levels of noise, (L,); NaN alone for a model that takes none.
@@ -152,10 +152,8 @@ def nearest_rows(rows: Any, memory: np.ndarray, neighbors: int) -> tuple[Any, An
     # Of float32 products, which find the nearest but have lost the digits of a small distance.
     products = ops.matmul(flat - center, np.ascontiguousarray(kept.T))
     nearness = products - np.square(kept).sum(axis=1) / 2
-    if neighbors == 1:  # much faster than to sort
-        nearest = ops.argmax(nearness, axis=1, keepdims=True)
-    else:
-        _, nearest = ops.top_k(nearness, neighbors)
+    # Not argmax: Keras writes it with operators that ONNX does not have.
+    _, nearest = ops.top_k(nearness, neighbors)
     away = flat[:, None] - ops.take(ops.convert_to_tensor(memory), nearest, axis=0)
     largest = ops.maximum(ops.max(ops.abs(away), axis=-1, keepdims=True), TINY)
     sums = ops.sum(ops.square(away / largest), axis=-1)

@@ -189,8 +189,8 @@ def _app() -> typer.Typer:
 
 
 def _show_warning(message, category, *_):
-    # A library's deprecations do not concern the user of the command.
-    if category is UserWarning:
+    # A library's deprecations, and a font without some letters, do not concern the user.
+    if category is UserWarning and "missing from font" not in str(message):
         print(f"warning: {printable(str(message))}", file=sys.stderr)
 
 

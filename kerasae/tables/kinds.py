@@ -10,6 +10,8 @@ from kerasae.tables.columns import PERIODS, WIDE, Column, days, numbers_of
 from kerasae.validation import identifier_columns
 
 # Rows from which the number of different texts says something.
+# A text column with a smaller share of texts that are not numbers is one of numbers, spoilt.
+MOSTLY_NUMBERS = 0.2
 ENOUGH_ROWS = 20
 
 
@@ -146,6 +148,8 @@ def _category(name, values, max_levels, kept):
     rows = sum(count for _, count in pairs)
     if not pairs:
         return "without any value"
+    if text and order is None and not kept:
+        _check_numbers(name, values, pairs)
     if text and order is None and not kept and _is_free(len(pairs), rows, max_levels):
         return f"free text: {len(pairs)} different values in {rows} cells"
     pairs.sort(key=lambda pair: (-pair[1], str(pair[0])))
@@ -158,6 +162,29 @@ def _category(name, values, max_levels, kept):
         missing=len(values) - rows,
         rare=max(0, len(pairs) - max_levels),
     )
+
+
+def _check_numbers(name, values, pairs):
+    """Refuses a column of numbers that a few texts, misspelt numbers perhaps, make one of texts."""
+    from pyarrow import compute  # noqa: PLC0415
+
+    texts = [(level, count) for level, count in pairs if not _reads_as_number(level)]
+    of_texts, cells = (sum(count for _, count in some) for some in (texts, pairs))
+    if 0 < of_texts < MOSTLY_NUMBERS * cells:
+        first = min((compute.index(values, level).as_py(), level) for level, _ in texts[:100])
+        raise TypeError(
+            f"column '{name}' must hold real numbers. Received: {first[1]!r} in row {first[0]}, and "
+            f"numbers in {cells - of_texts} of {cells} cells. Try mending the cell, or "
+            f"categorical=['{name}'] (--categorical)"
+        )
+
+
+def _reads_as_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_free(levels, rows, max_levels):

@@ -137,12 +137,15 @@ class Schema:
         }
         reasons = {name: why for name, why in found.items() if isinstance(why, str)}
         kept = [one for one in found.values() if isinstance(one, Column)]
+        if not kept:
+            why = "; ".join(f"'{name}', {why}" for name, why in {**out, **reasons}.items())
+            raise ValueError(
+                f"the table must have a column that can be learnt. Received: {why or 'no column'} "
+                f"({where})"
+            )
         if reasons:
             warnings.warn(left_out(reasons, where, "columns=[...] (--columns)"), stacklevel=2)
         out |= reasons
-        if not kept:
-            why = "; ".join(f"'{name}', {why}" for name, why in out.items()) or "no column"
-            raise ValueError(f"the table must have a column that can be learnt. Received: {why}")
         others = [name for name in cells if name not in chosen and name not in out]
         out |= dict.fromkeys(others, "not asked for")
         return cls(kept, out, [*ids, *numbering], library_of(table))

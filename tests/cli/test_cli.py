@@ -242,8 +242,8 @@ def test_any_family_convolves_images(kerasae):
     assert (status, err) == (0, "")
     model = load_model("saved_models/m")
     assert model.row_shape == (8, 8, 1)
-    assert layer_types(model.encoder)[:2] == ["SaltPepperDropout", "Conv2D"]
-    noise = model.encoder.layers[0]
+    assert layer_types(model.encoder)[:3] == ["InputLayer", "SaltPepperDropout", "Conv2D"]
+    noise = model.encoder.layers[1]
     assert (noise.rate, noise.low, noise.high) == (0.3, 0.0, 1.0)
 
 

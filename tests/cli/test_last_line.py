@@ -29,7 +29,7 @@ def broken(kerasae, monkeypatch):
             def train():
                 raise error
 
-            return lambda args, standalone_mode: train()
+            return lambda args, **_: train()
 
         monkeypatch.setattr(cli, "_app", fail)
         return kerasae("train", *arguments)

@@ -17,7 +17,7 @@ from kerasae.cli.terminal import data_name, model_name
 # A run that dies as by kill -9 at one place.
 KILLED = """
 import os, signal, sys
-from kerasae.cli import backups, main, train
+from kerasae.cli import backups, comparison, main
 from kerasae.callbacks import AtomicBackup
 import kerasae.export
 
@@ -33,7 +33,7 @@ if place.startswith("epoch"):
         begin(self, epoch, logs)
     AtomicBackup.on_epoch_end = on_epoch_end
 elif place == "comparing":
-    train._compare_with_pca = kill
+    comparison.compare_with_pca = kill
 elif place == "publishing":
     kerasae.export.publish_model = kill
 main()

@@ -149,7 +149,7 @@ def test_a_model_takes_its_columns_by_name_from_files_with_and_without_an_identi
     for data in ("rows.csv", "plain.parquet"):
         status, _, err = kerasae("features", "saved_models/m", data, "-o", f"{data}.npy")
         assert status == 0, err
-        assert ("3 columns that the model does not know" in err) is (data == "rows.csv")
+        assert "does not know" not in err  # the model knows what it leaves out
     codings = [np.load(f"{data}.npy") for data in ("rows.csv", "plain.parquet")]
     np.testing.assert_allclose(*codings, atol=1e-5)
     status, _, err = kerasae(*train, "kept", "--keep", "id", "--keep", "")

@@ -235,7 +235,6 @@ TABLES = {
     "anomaly_half": partial(anomaly, "half"),
     "anomaly_unsupervised": partial(anomaly, "unsupervised"),
     "anomaly_contamination": contamination,
-    "anomaly": anomaly,
     "series": partial(
         plain,
         "series_anomalies",

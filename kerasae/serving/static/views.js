@@ -76,12 +76,9 @@ export function comparison(model, row, made) {
 export async function explanation(model, row, made) {
   if (model.table && model.has("explain")) {
     const got = await model.predict("explain", [row]);
-    return got.column[0].map((column, i) => {
-      // The server gives texts; a date comes as its seconds.
+    return got.column[0].map((column) => {
       const place = model.names.indexOf(column);
-      const text = (value) => (["number", "datetime"].includes(model.columns[place].kind)
-        ? model.text(place, Number(value)) : value || "missing");
-      return { column, value: text(got.value[0][i]), expected: text(got.expected[0][i]), share: null };
+      return { column, value: model.text(place, row[place]), expected: model.text(place, made[place]), share: null };
     });
   }
   let added, expected = made;

@@ -28,7 +28,8 @@ class Likelihood(keras.losses.Loss):
         y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
         known = ops.logical_not(ops.isnan(y_true))
         terms = self.terms(ops.where(known, y_true, 0), y_pred)
-        terms = ops.where(known, terms, 0)
+        if terms.shape[1:] == known.shape[1:]:  # those of a table leave its missing cells out
+            terms = ops.where(known, terms, 0)
         return ops.sum(terms, axis=tuple(range(1, len(terms.shape))))
 
 

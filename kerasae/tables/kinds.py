@@ -173,9 +173,9 @@ def _check_numbers(name, values, pairs):
     if 0 < of_texts < MOSTLY_NUMBERS * cells:
         first = min((compute.index(values, level).as_py(), level) for level, _ in texts[:100])
         raise TypeError(
-            f"column '{name}' must hold real numbers. Received: {first[1]!r} in row {first[0]}, and "
-            f"numbers in {cells - of_texts} of {cells} cells. Try mending the cell, or "
-            f"categorical=['{name}'] (--categorical)"
+            f"column '{name}' must hold real numbers. Received: {first[1]!r} in row "
+            f"{first[0]}, and numbers in {cells - of_texts} of {cells} cells. Try mending the "
+            f"cell, or categorical=['{name}'] (--categorical)"
         )
 
 

@@ -178,8 +178,8 @@ def test_case_13_damaged_idx(write, content, said):
     [
         ("a,b\n1,2\n3,4,5\n", "Received: 3 in line 3"),
         ("a,b\n1,2\n3\n", "Received: 1 in line 3"),
-        ("a,b\n1,2\n3,x\n", "'x' in row 1, line 3"),
-        ("a,a\n1,2\n", "names of the columns must differ. Received: 'a'"),
+        ("a,b\n" + 9 * "1,2\n" + "3,x\n", "'x' in row 9"),
+        ("a,a\n1,2\n", "columns of different names. Received: 2 columns 'a'"),
         ("1,2\n3,4\n", "header must hold the names of the columns. Received: '1,2' in line 1"),
         ("a;b\n1;2;3\n", "separated by semicolons, .*Received: 3 in line 2"),
     ],

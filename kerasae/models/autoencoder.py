@@ -27,7 +27,7 @@ from kerasae.models.padding import fill_padding, real_steps, step_weights
 from kerasae.models.programs import gives_scaled, outputs_are_scaled, scaled_outputs
 from kerasae.models.row_model import RowModel
 from kerasae.series.calibration import StepCalibration
-from kerasae.validation import as_rows, check_count, is_table, unknown
+from kerasae.validation import as_rows, check_count, is_table, names_of, unknown
 
 
 class ModelOptions(TypedDict, total=False):
@@ -247,7 +247,7 @@ class Autoencoder(RowModel):
     def _checked_targets(self, y: Any, rows: Any, where: str) -> Any:
         if y is None:
             return None
-        if getattr(y, "ndim", 2) < 2:
+        if getattr(y, "ndim", 2) < 2 and names_of(y) is None:
             raise ValueError(self._no_rows(where, (), "leaving the labels out"))
         targets = self._checked_rows(y, where)
         if len(targets) != len(rows):

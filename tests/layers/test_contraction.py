@@ -185,7 +185,9 @@ UNKNOWN = [
 
 @pytest.mark.parametrize(("layer", "words"), UNKNOWN)
 def test_unknown_layers_are_refused_by_name(layer, words):
-    with pytest.raises(ValueError, match=f"must be Dense or Conv2D.*Received: {words}"):
+    with pytest.raises(
+        ValueError, match=f"must be recurrent, or Dense, Conv1D or Conv2D.*Received: {words}"
+    ):
         ContractivePenalty(0.1).check([keras.layers.Dense(4), layer])
 
 

@@ -154,7 +154,7 @@ def test_a_mistake_in_a_piece_is_said(digits, name):
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"y": True}, {"class_weight": {0: 1.0}}, {"steps_per_epoch": 2}, {"validation_split": 0.1}],
+    [{"y": True}, {"steps_per_epoch": 2}, {"validation_split": 0.1}],
 )
 def test_what_a_source_cannot_come_with_is_refused(digits, arguments):
     x = digits[:100]

@@ -146,6 +146,8 @@ def read_arrays(
         )
     rows = "instances" in document
     columns = _of_instances(document["instances"], specs) if rows else _of_inputs(document, specs)
+    if len(specs) > 1:  # the columns of a table, whose cells may be missing
+        columns = {name: _with_missing(columns[name], spec) for name, spec in specs.items()}
     arrays = {name: _array(columns[name], spec, name) for name, spec in specs.items()}
     check_arrays(arrays, specs)
     return rows, arrays
@@ -186,6 +188,13 @@ def _only(specs, key):
     return next(iter(specs))
 
 
+def _with_missing(cells, spec):
+    """One cell a row, null as what a missing one of its type is."""
+    if spec.shape != (None,) or spec.dtype.kind not in MISSING or not isinstance(cells, list):
+        return cells
+    return [MISSING[spec.dtype.kind] if cell is None else cell for cell in cells]
+
+
 def _array(value, spec, name):
     """An array of nested lists, whose values are of the types that the spec takes."""
     shape, flat = [], [value]
@@ -207,8 +216,6 @@ def _typed(flat, spec, name):
     types = JSON_TYPES.get(spec.dtype.kind)
     if types is None:
         raise invalid(f"input '{name}' must be {spec}, which JSON cannot hold. Try gRPC")
-    if spec.shape == (None,) and spec.dtype.kind in MISSING:  # one cell a row
-        flat = [MISSING[spec.dtype.kind] if value is None else value for value in flat]
     if not types.issuperset(map(type, flat)):
         wrong = next(value for value in flat if type(value) not in types)
         kind = "a list among values" if isinstance(wrong, list) else json.dumps(wrong)[:40]
@@ -224,7 +231,9 @@ def _within(flat, dtype):
     limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
     # As Python's own numbers, whose comparisons are exact.
     least, most = map(float if dtype.kind == "f" else int, (limits.min, limits.max))
-    return all(least <= value <= most or math.isnan(value) for value in flat)
+    return all(
+        least <= value <= most or (isinstance(value, float) and math.isnan(value)) for value in flat
+    )
 
 
 def _check_names(inputs, specs):

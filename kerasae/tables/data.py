@@ -23,6 +23,7 @@ def load_data(
     drop: Sequence[str] = (),
     ids: Sequence[str] = (),
     categorical: Sequence[str] = (),
+    keep: Sequence[str] = (),
     label: str | None = None,
     test_fraction: float = 0.2,
     **options: Any,
@@ -39,6 +40,7 @@ def load_data(
         drop: As in `Schema.infer`.
         ids: As in `Schema.infer`.
         categorical: As in `Schema.infer`.
+        keep: As in `Schema.infer`.
         label: Column that holds labels, or None.
         test_fraction: As in `load`.
         **options: Other arguments of `load`.
@@ -52,7 +54,7 @@ def load_data(
     asked: dict[str, Any] = {"columns": columns, "drop": drop, "ids": ids}
     asked["categorical"] = categorical
     path = Path(source) if isinstance(source, str | os.PathLike) else None
-    plain = {"label": label, "test_fraction": test_fraction, **options}
+    plain = {"label": label, "test_fraction": test_fraction, "keep": keep, **options}
     if not (is_table(source) if path is None else suffix_of(path) in TABLES):
         for name, value in asked.items():
             if value:
@@ -67,7 +69,7 @@ def load_data(
         table, y = _without_label(table, label, where)
     if schema is None and path is not None and not any(asked.values()) and is_plain(table):
         return load(source, **plain)
-    schema = schema or Schema.infer(table, **asked, where=where)
+    schema = schema or Schema.infer(table, **asked, keep=keep, where=where)
     x = schema.codes(table, where)
     carried = arrow_columns(table, None, where)
     return Data(

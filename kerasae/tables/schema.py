@@ -87,6 +87,7 @@ class Schema:
         drop: Sequence[str] = (),
         ids: Sequence[str] = (),
         categorical: Sequence[str] = (),
+        keep: Sequence[str] = (),
         max_levels: int = 100,
         where: Any = "x",
     ) -> "Schema":
@@ -102,6 +103,7 @@ class Schema:
             drop: Names of columns to leave out.
             ids: Names of columns that identify a row: left out, and carried along.
             categorical: Names of columns whose numbers are levels.
+            keep: Names of columns to learn though they number or name the rows.
             max_levels: The most levels of a category: the most frequent ones; all others are one.
             where: What the messages call the table.
 
@@ -120,17 +122,18 @@ class Schema:
         cells = arrow_columns(table, where=where)
         given = {"columns": columns or (), "drop": drop, "ids": ids, "categorical": categorical}
         _check_names(list(cells), given)
+        _check_names(list(cells), {"keep": keep})
         out = {**dict.fromkeys(drop, "dropped"), **dict.fromkeys(ids, "an identifier: as given")}
         chosen = [name for name in (columns or cells) if name not in out]
-        keep = {*(columns or ()), *categorical}
-        numbering = identifiers({name: cells[name] for name in chosen if name not in keep})
+        sure = {*(columns or ()), *categorical, *keep}
+        numbering = identifiers({name: cells[name] for name in chosen if name not in sure})
         found = {
             name: numbering.get(name)
             or column_of(
                 name,
                 cells[name],
                 categorical=name in categorical,
-                kept=name in keep,
+                kept=name in sure,
                 max_levels=max_levels,
             )
             for name in chosen

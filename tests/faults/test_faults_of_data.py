@@ -54,7 +54,7 @@ def test_case_01_missing_and_infinite_cells(model, frame, use, value):
 
 def test_case_01_in_a_file(mistake, write):
     write("x.csv", "a,b,c\n" + ROWS + "1,inf,3\n")
-    assert "infinity in row 10, column 'b'" in mistake("train", "x.csv")
+    assert "1 NaN or infinite cells, the first in row 10, column 1 'b'" in mistake("train", "x.csv")
 
 
 def test_case_02_values_whose_square_overflows(frame):

@@ -136,8 +136,8 @@ def test_denoising_restores_rows_better_than_a_plain_model(digits):
     assert errors[1] < errors[0] / 2
 
 
-def test_images_must_be_flattened():
-    with pytest.raises(ValueError, match="flatten"):
+def test_images_need_a_convolution():
+    with pytest.raises(ValueError, match="must hold the filters of a convolution before"):
         stacked_autoencoder((8, 8), 5)
 
 

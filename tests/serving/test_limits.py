@@ -178,7 +178,7 @@ def bomb():
         ("POST", "/v1/models/plain/metadata", 405),
         ("POST", "/v1/models/plain:explode", 404),
         ("POST", "/v1/models/plain:classify", 404),
-        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
         ("POST", "/v1/models", 405),
         ("GET", "/v1/models/plain/versions/x", 404),
         ("POST", "/v1/models/../plain:predict", 404),

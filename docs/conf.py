@@ -43,7 +43,9 @@ nb_merge_streams = True
 autodoc_default_options = {
     "members": True,
     "show-inheritance": True,
-    "exclude-members": "build, call, compute_output_shape, get_config, from_config, __new__",
+    # Hooks of Keras, and what scikit-learn adds to estimators.
+    "exclude-members": "build, call, compute_output_shape, get_config, from_config, __new__, "
+    "set_fit_request, set_partial_fit_request, set_score_request, set_transform_request",
 }
 autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"

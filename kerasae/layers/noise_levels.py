@@ -27,8 +27,8 @@ class NoiseLevelFeatures(keras.layers.Layer):
 
     Example:
         >>> import numpy as np
-        >>> np.asarray(NoiseLevelFeatures()(np.ones((1, 3), "float32"))).round(2).tolist()
-        [[0.71, 0.71, 0.0, 0.0, 1.0]]
+        >>> print(np.asarray(NoiseLevelFeatures()(np.ones((1, 3), "float32"))).round(2))
+        [[0.71 0.71 0.   0.   1.  ]]
     """
 
     def __init__(self, **kwargs: Unpack[LayerOptions]) -> None:

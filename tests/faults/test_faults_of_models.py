@@ -154,7 +154,7 @@ def test_case_50_a_training_that_ends_worse_than_the_mean(
         assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
     # A short one is better than the mean, or says what it wants.
     assert kerasae(*train, "--scaler", "none")[0] == 0
-    np.save("images.npy", np.random.default_rng(0).uniform(size=(1, 8, 8)) + np.zeros((40, 1, 1)))
+    np.save("images.npy", np.random.default_rng(0).uniform(size=(40, 8, 8)))
     short = ("train", "images.npy", "--model", "convolutional", "--hidden", "2-1-2", "--epochs", 1)
     monkeypatch.setattr("kerasae.models.recipes.start_at_mean", lambda *_: None)
     err = mistake(*short, "--learning-rate", 1e-6, "--name", "short")

@@ -276,7 +276,7 @@ def test_a_damaged_model_of_the_winner_is_named(tmp_path, space, mistake, damage
 @pytest.mark.parametrize("content", ["", "{}", "[]", "null", '{"trial": 1}', '"text"'])
 def test_files_of_another_form_are_made_anew_or_named(tmp_path, untrained, space, name, content):
     """Case 28 of faults.md."""
-    rows = search("digits", space, tmp_path / "s").to_dict("records")
+    rows = search("digits", space, tmp_path / "s")
     place = tmp_path / "s" if name in ("sweep.json", "oracle.json") else tmp_path / "s/trial_0001"
     (place / name).write_text(content)
     (tmp_path / "s" / "trial_notes").mkdir()

@@ -57,7 +57,8 @@ def worst_columns(
     columns with the largest errors.
 
     Example:
-        >>> import kerasae
+        >>> import keras, kerasae
+        >>> keras.utils.set_random_seed(0)
         >>> table = {"size": [1.0, 2.0, 3.0, 99.0], "colour": ["red", "blue", "red", "red"]}
         >>> model = kerasae.table_autoencoder(table, (8, 1))
         >>> worst_columns(model, table, top=1).column[3, 0]

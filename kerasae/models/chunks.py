@@ -1,5 +1,6 @@
 """Rows as the training loop takes them: in chunks on the device, the next one made in a thread."""
 
+import contextlib
 import functools
 import math
 import queue
@@ -215,22 +216,15 @@ def read_ahead(items: Iterable[Any]) -> Iterator[Any]:
     made: queue.Queue = queue.Queue(maxsize=1)
     stopped = threading.Event()
 
-    def put(item):
-        while not stopped.is_set():
-            try:
-                return made.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-
     def make():
         try:
             for item in items:
-                put((item, None))
+                made.put((item, None))
                 if stopped.is_set():
                     return
-            put((None, StopIteration()))
+            made.put((None, StopIteration()))
         except BaseException as error:
-            put((None, error))
+            made.put((None, error))
 
     thread = threading.Thread(target=make, daemon=True)
     thread.start()
@@ -244,6 +238,9 @@ def read_ahead(items: Iterable[Any]) -> Iterator[Any]:
             yield item
     finally:
         stopped.set()
+        with contextlib.suppress(queue.Empty):
+            made.get_nowait()  # the thread waits for room, or is about to put its last item
+        thread.join(5)  # a source that hangs does not hold up the end
 
 
 def on_device(rows: np.ndarray) -> Any:

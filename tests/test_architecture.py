@@ -52,7 +52,7 @@ PLACES = {
         "tuning.hparams",
     },
     "tensorflow_serving": {"export", "serving"},
-    "jax": {"models.chunks", "models.programs"},
+    "jax": {"models.chunks", "models.inference", "models.programs"},
     "keras_tuner": {"tuning"},
     "tensorboard": {"tuning.hparams"},
     "grpc": {"serving", "tuning.workers"},

@@ -1,21 +1,14 @@
 """Functions of a model's tensors over rows of any number."""
 
-import contextlib
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
-from kerasae.models.programs import quiet_tracing
+from kerasae.models.programs import ONE_AT_A_TIME, quiet_tracing
 from kerasae.models.streams import is_checked, plain_errors
 from kerasae.validation import check_count, is_array
-
-# On JAX, `predict` donates the weights: another thread would read them while they are gone.
-ONE_AT_A_TIME: Any = (
-    threading.RLock() if keras.backend.backend() == "jax" else contextlib.nullcontext()
-)
 
 
 class Streams:
@@ -69,11 +62,10 @@ class Streams:
             ValueError: `batch_size` is not a whole number of at least 1, or weights are not finite.
         """
         check_count("batch_size", batch_size)
-        with ONE_AT_A_TIME:
-            self._model._check_weights()
-            self._model._follow_scaler()
-            options = {"batch_size": int(batch_size), "verbose": verbose, "seed": seed}
-            return self._run(name, function, x, **options)
+        self._model._check_weights()
+        self._model._follow_scaler()
+        options = {"batch_size": int(batch_size), "verbose": verbose, "seed": seed}
+        return self._run(name, function, x, **options)
 
     def _run(self, name, function, x, *, batch_size, verbose, seed):
         if name not in self._compiled:
@@ -84,7 +76,7 @@ class Streams:
         with quiet_tracing():
             if is_array(x):
                 return compiled.over_rows(np.asarray(x), batch_size, verbose)
-            with plain_errors(compiled):
+            with plain_errors(compiled), ONE_AT_A_TIME:
                 outputs = compiled.predict(x, verbose=verbose)
         if not is_checked(x):
             keras.tree.map_structure(_check_outputs, outputs)
@@ -107,6 +99,7 @@ class RowFunction(keras.Model):
         self.model = model
         self.function = function
         self.seed_generator: Any = None if seed is None else keras.random.SeedGenerator(seed)
+        self._compiled_on_jax: Any = None
         self.built = True
 
     def start_from(self, seed: int) -> None:
@@ -121,11 +114,12 @@ class RowFunction(keras.Model):
         """
         size = min(batch_size, len(x))
         starts = [*range(0, len(x) - size, size), len(x) - size]
+        outputs_of = self._on_jax() if keras.backend.backend() == "jax" else self.predict_on_batch
         progress = keras.utils.Progbar(
             len(starts), verbose=1 if verbose == "auto" else verbose, unit_name="step"
         )
         for start in starts:
-            output = self.predict_on_batch(x[start : start + size])
+            output = outputs_of(x[start : start + size])
             if not start:
                 whole = keras.tree.map_structure(
                     lambda part: np.empty((len(x), *part.shape[1:]), part.dtype), output
@@ -134,6 +128,26 @@ class RowFunction(keras.Model):
                 rows[start : start + size] = part
             progress.add(1)
         return whole
+
+    def _on_jax(self):
+        """`predict_on_batch` that leaves the weights where they are, for other threads."""
+        if self._compiled_on_jax is None:
+            import jax
+
+            self._compiled_on_jax = jax.jit(self.stateless_call)
+        drawing = [] if self.seed_generator is None else [self.seed_generator.state]
+        with ONE_AT_A_TIME:
+            weights = [variable.value for variable in self.trainable_variables]
+            others = {id(variable): variable.value for variable in self.non_trainable_variables}
+
+        def outputs_of(rows):
+            outputs, state = self._compiled_on_jax(weights, list(others.values()), rows)
+            others.update(zip(others, state, strict=True))
+            for variable in drawing:
+                variable.assign(others[id(variable)])
+            return outputs
+
+        return outputs_of
 
     def call(self, inputs):
         drawn = () if self.seed_generator is None else (self.seed_generator,)

@@ -4,6 +4,7 @@ import contextlib
 import contextvars
 import functools
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,11 @@ XLA_NORMALS = 50
 # Seconds between two looks of the host at the device: progress and callbacks move on then.
 EXECUTION_SECONDS = 0.5
 FIRST_STEPS = 50
+
+# On JAX, Keras's `predict` donates the weights, which are gone for other threads until it returns.
+ONE_AT_A_TIME: Any = (
+    threading.RLock() if keras.backend.backend() == "jax" else contextlib.nullcontext()
+)
 
 
 class Programs:
@@ -74,7 +80,7 @@ class Programs:
         full = min(first + steps, chunk.rows // chunk.batch_size)
         where = first * chunk.batch_size, full * chunk.batch_size
         rest = chunk.rows - where[1] if full < first + steps else 0
-        with quiet_tracing():
+        with quiet_tracing(), ONE_AT_A_TIME:  # JAX returns before the device is done
             if keras.backend.backend() == "jax":
                 logs = self._run_on_jax(kind, chunk, where, rest)
             else:
@@ -272,7 +278,8 @@ def _on_jax(step, batch_of, size, rest_size):
     one = _step_on_jax(step, batch_of)
 
     # One program for all batches, the short last one included, which runs where it is reached.
-    @functools.partial(jax.jit, donate_argnums=0)
+    # The state is not donated: other threads may be at work with these weights.
+    @jax.jit
     def loop(state, rows, first, end, rest):
         def body(i, carry):
             return one(carry[0], rows, first + i * size, size)
@@ -295,7 +302,7 @@ def _on_jax(step, batch_of, size, rest_size):
 def _on_jax_by_steps(step, batch_of, size, rest_size):
     import jax
 
-    one = jax.jit(_step_on_jax(step, batch_of), donate_argnums=0, static_argnums=3)
+    one = jax.jit(_step_on_jax(step, batch_of), static_argnums=3)
 
     def program(state, chunk, first, end, rest):
         state, rows = _committed(state, chunk)

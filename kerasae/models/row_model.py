@@ -14,7 +14,13 @@ from kerasae.models.adam import FusedAdam
 from kerasae.models.checks import CheckedModel
 from kerasae.models.chunks import Rows, SourceRows
 from kerasae.models.inference import Streams
-from kerasae.models.programs import Programs, gives_scaled, runs_programs, scaled_outputs
+from kerasae.models.programs import (
+    ONE_AT_A_TIME,
+    Programs,
+    gives_scaled,
+    runs_programs,
+    scaled_outputs,
+)
 from kerasae.models.sources import RowSource
 from kerasae.models.streams import FiniteLoss, is_checked, plain_errors
 from kerasae.models.training import Logs, evaluate_rows, fit_rows
@@ -403,7 +409,8 @@ class RowModel(CheckedModel):
         return lambda callbacks: self._of_evaluation(run(callbacks))
 
     def _next_order_seed(self):
-        return ops.convert_to_numpy(self._order_generator.next()).astype("int64")
+        with ONE_AT_A_TIME:
+            return ops.convert_to_numpy(self._order_generator.next()).astype("int64")
 
     def _build_metrics(self, parts):
         """Makes the variables of the metrics, on one row: a program can only use what there is."""

@@ -141,6 +141,37 @@ def test_case_48_threads_do_not_change_each_other(model, frame):
         np.testing.assert_array_equal(codings, expected)
 
 
+def test_case_48_a_thread_uses_a_model_that_another_trains(digits):
+    def weights(used):
+        keras.utils.set_random_seed(0)
+        made = kerasae.stacked_autoencoder(64, (10,))
+        made.compile()
+        made.fit(digits, verbose=0)
+        ended, errors = threading.Event(), []
+
+        def use():
+            try:
+                while not ended.is_set():
+                    made.encode(digits[:300])
+                    made.reconstruct(digits[:300])
+                    made(digits[:3])
+            except Exception as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=use) for _ in range(2 * used)]
+        for thread in threads:
+            thread.start()
+        made.fit(digits, epochs=5, verbose=0)
+        ended.set()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+        return made.get_weights()
+
+    for alone, beside in zip(weights(False), weights(True), strict=True):
+        np.testing.assert_array_equal(alone, beside)
+
+
 @pytest.mark.tensorflow
 def test_case_50_a_training_that_ends_worse_than_the_mean(
     kerasae, mistake, frame, tmp_path, monkeypatch

@@ -141,7 +141,7 @@ CASES = {
     ),
     48: (
         "threads",
-        "models/test_state.py::test_functions_compiled_with_another_scaler_are_made_anew",
+        "faults/test_faults_of_models.py::test_case_48_a_thread_uses_a_model_that_another_trains",
     ),
     49: ("changed weights", "models/test_state.py::test_a_calibration_ends_when_the_model_changes"),
     50: ("worse than the mean", "cli/test_resume.py::test_a_diverged_training_is_not_published"),

@@ -118,6 +118,7 @@ def outputs_of(model, x):
     }
 
 
+@pytest.mark.fast(every=3)
 def test_shapes_and_agreement_of_the_methods(trained, outputs, x):
     rows = (200, *trained.row_shape)
     maps = len(trained.encoder.output_shape) > 2
@@ -166,6 +167,7 @@ def test_a_row_is_treated_alone_as_in_a_batch(trained, outputs, x):
         np.testing.assert_allclose(rows, value[:3], rtol=1e-5, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.fast(every=2)
 def test_every_trainable_weight_gets_a_finite_gradient(make, x):
     model = make(optimizer=keras.optimizers.SGD(1.0))
     before = [ops.convert_to_numpy(weight) for weight in model.trainable_weights]

@@ -80,6 +80,7 @@ def global_states():
         "check_sample_weight_equivalence_on_dense_data": "compares float32 at 1e-9"
     },
 )
+@pytest.mark.fast(every=4)
 def test_scikit_learns_contract(estimator, check):
     check(estimator)
 
@@ -91,6 +92,7 @@ def test_names_of_columns(estimator, check):
 
 
 @pytest.mark.parametrize("check", NAMES_OF_OUTPUTS)
+@pytest.mark.fast(every=3)
 def test_names_of_outputs(check):
     check("AutoencoderTransformer", BOTH[0])
 
@@ -110,6 +112,7 @@ def test_the_contract_in_several_batches(estimator, check):
 
 
 @pytest.mark.parametrize("family", kerasae.ZOO)
+@pytest.mark.fast(every=4)
 def test_every_family_is_fitted_pickled_and_scored(family, digits):
     x, images = 16 * digits[:64], family == "convolutional"
     units = (2, 3) if images else 3

@@ -146,6 +146,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize(("name", "value"), DAMAGE.values(), ids=DAMAGE)
+@pytest.mark.fast(every=4)
 def test_a_damaged_calibration_in_a_file_is_refused(model, tmp_path, name, value):
     model.save(tmp_path / "model.keras")
     damaged = _damaged(tmp_path / "model.keras", name, value)

@@ -49,6 +49,7 @@ ORDERS = [
 
 
 @pytest.mark.parametrize("callbacks", ORDERS)
+@pytest.mark.fast(every=2)
 def test_a_run_that_stops_in_the_warmup_resumes_to_the_same_weights(
     make, x, tmp_path, interrupted, callbacks
 ):

@@ -205,7 +205,7 @@ FAMILIES = {
 }
 
 
-@pytest.mark.fast(every=4)
+@pytest.mark.fast(every=11)
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("family", ZOO)
 def test_every_family_trains(kerasae, family):

@@ -52,6 +52,7 @@ def expected(model):
     }
 
 
+@pytest.mark.fast(every=3)
 def test_the_saved_model_gives_the_same(model, expected, tmp_path, c_library):
     folder = kerasae.export_saved_model(model, tmp_path / "demo")
     got = c_library(folder, dict.fromkeys(expected, X[:5]))
@@ -60,6 +61,7 @@ def test_the_saved_model_gives_the_same(model, expected, tmp_path, c_library):
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "litert"])
+@pytest.mark.fast(every=3)
 def test_the_other_runtimes_give_the_same(model, expected, runtime, tmp_path):
     needed, export, run = {
         "onnx": (("tf2onnx", "onnxruntime"), kerasae.export_onnx, run_onnx),

@@ -111,6 +111,7 @@ def check_anomalies(calibration, got):
     np.testing.assert_array_equal(got["is_anomaly"], flags)
 
 
+@pytest.mark.fast(every=3)
 def test_the_runtime_gives_the_same_as_the_methods(runtime, model, expected, tmp_path):
     export, run = runtime
     folder = export(model, tmp_path / "demo")

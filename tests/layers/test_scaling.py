@@ -241,6 +241,7 @@ def scaler_of(kind, x):
 @pytest.mark.filterwarnings("ignore:float32 holds", "ignore:1 of 2 columns are constant")
 @pytest.mark.parametrize("name", CLOSE)
 @pytest.mark.parametrize("kind", ["range", "normalization", "rescaling"])
+@pytest.mark.fast(every=4)
 def test_close_values_far_from_0_are_scaled_from_float64(kind, name):
     """Case 44: times and coordinates."""
     x = close(name)

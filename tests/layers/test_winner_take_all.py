@@ -128,6 +128,7 @@ def test_each_row_answers_alone_at_inference(family):
 
 
 @pytest.mark.parametrize("winners", [0.05, 0.2, 0.5])
+@pytest.mark.fast(every=3)
 def test_thresholds_converge_to_the_quantile(winners):
     layer = WinnerTakeAll(winners)
     draw = np.random.default_rng(0)

@@ -19,6 +19,7 @@ OPTIONS = {
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.fast(every=4)
 def test_trains_as_kerass(digits, name, jit_compile):
     def run(adam):
         keras.utils.set_random_seed(3)

@@ -57,6 +57,7 @@ print(json.dumps(logs))
         ),
     ],
 )
+@pytest.mark.fast(every=2)
 def test_two_devices_weigh_a_penalty_as_one(family, policy, run_python):
     """What is added to the loss is a mean over all rows, and grows with no number of devices."""
     one, two = json.loads(run_python(CODE, family, json.dumps(FAMILIES[family]), policy))
@@ -78,6 +79,7 @@ def half():
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.fast(every=4)
 def test_half_precision_scales_its_loss(half, family, digits):
     """Small gradients would be 0: Keras looks at the policy of the model, which is float32."""
     model = kerasae.ZOO[family]((64,), (16, 2), **FAMILIES[family])

@@ -43,6 +43,7 @@ def small_chunks(monkeypatch):
 
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("rows", [205, 192, 20])
+@pytest.mark.fast(every=2)
 def test_a_source_trains_as_rows_in_memory(digits, rows, known):
     def run(x):
         made = model()

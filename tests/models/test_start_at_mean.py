@@ -22,6 +22,7 @@ def mse(model, x):
 
 @pytest.mark.parametrize("scaler", ["range", "standard", "none"])
 @pytest.mark.parametrize("family", DENSE)
+@pytest.mark.fast(every=4)
 def test_every_family_begins_about_at_the_mean(family, scaler):
     fitted = recipes.make_scaler(scaler, X)
     filled = recipes.fill_in(family, {}, X, fitted)

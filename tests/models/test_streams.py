@@ -222,6 +222,7 @@ def test_a_missing_cell_is_refused_as_in_memory(stream, use):
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, 1e20, -1e20])
 @pytest.mark.parametrize("stream", CHECKED)
+@pytest.mark.fast(every=4)
 def test_cells_that_are_too_large_are_refused_as_in_memory(stream, value):
     for use in ("fit", "encode"):
         with pytest.raises(ValueError, match="x must hold (finite|magnitudes).*Received"):

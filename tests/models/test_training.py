@@ -150,6 +150,7 @@ def test_a_callback_fits_a_dataset(digits, keras_feeds, rows):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 @pytest.mark.parametrize("hook", ["on_train_batch_end", "on_test_batch_end", "on_epoch_end"])
+@pytest.mark.fast(every=3)
 def test_a_model_is_as_before_after_an_error(digits, error, hook):
     made, broken = model(), keras.callbacks.Callback()
 
@@ -743,6 +744,7 @@ class Recorder(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("steps", [None, 1, 2, 4])
+@pytest.mark.fast(every=2)
 def test_callbacks_get_every_call_that_keras_makes(digits, keras_feeds, steps):
     def run():
         recorder = Recorder()

@@ -92,6 +92,7 @@ def test_a_fresh_process_loads_it(model, table, tmp_path, run_python):
 
 
 @pytest.mark.parametrize("family", [name for name in kerasae.ZOO if name != "convolutional"])
+@pytest.mark.fast(every=4)
 def test_every_family_learns_a_table(table, family):
     own = {"k-sparse": {"k": 2}}.get(family, {})
     model = kerasae.table_autoencoder(table, (16, 4), family=family, **own)

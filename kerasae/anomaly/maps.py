@@ -89,6 +89,10 @@ def error_maps(
 
     Raises:
         ValueError: `size` or `stddev` cannot be.
+
+    Example:
+        >>> error_maps(np.ones((3, 64)), (8, 8)).shape
+        (3, 8, 8)
     """
     height, width, channels = (*image_shape, 1)[:3]
     stddev = default_stddev(height, width) if stddev is None else stddev

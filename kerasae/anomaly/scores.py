@@ -173,6 +173,10 @@ def threshold_rule(threshold: str | float) -> Callable[[np.ndarray], float]:
 
     Raises:
         ValueError: It is none of these.
+
+    Example:
+        >>> float(threshold_rule("p90")(np.arange(101.0)))
+        90.0
     """
     text = str(threshold).strip().lower()
     if match := re.fullmatch(r"p(\d+(?:\.\d+)?)", text):
@@ -222,6 +226,15 @@ def score(
 
     Raises:
         ValueError: The model is not calibrated, its weights are not finite, or the rows do not fit.
+
+    Example:
+        >>> import kerasae
+        >>> x = np.random.default_rng(0).random((200, 4))
+        >>> model = kerasae.stacked_autoencoder(4, (2,))
+        >>> _ = kerasae.anomaly.calibrate(model, x)
+        >>> scores = score(model, x[:3])
+        >>> scores.p_value.shape, scores.feature_errors.shape
+        ((3,), (3, 4))
     """
     if not model._is_calibrated():
         model._check_weights()

@@ -29,6 +29,10 @@ def load_model(path: str | os.PathLike[str]) -> Autoencoder:
     Raises:
         FileNotFoundError: There is no model.
         ValueError: A damaged or foreign file, another format, or code that would run when loaded.
+
+    Example:
+        >>> model = load_model("saved_models/digits")  # doctest: +SKIP
+        >>> model.encode(rows)  # doctest: +SKIP
     """
     file = _keras_file(path)
     if file.suffix != ".keras":

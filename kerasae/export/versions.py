@@ -118,6 +118,10 @@ def verify(directory: str | os.PathLike[str]) -> int:
     Raises:
         FileNotFoundError: There is no manifest.
         ValueError: A file is missing, was added or was changed, or the manifest is damaged.
+
+    Example:
+        >>> verify("saved_models/digits/1")  # doctest: +SKIP
+        9
     """
     directory = Path(directory)
     manifest = directory / MANIFEST

@@ -210,5 +210,18 @@ def walk(*layers: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
 
 
 def autoencoder_layers(*layers: keras.layers.Layer) -> list[AutoencoderLayer]:
-    """Every `AutoencoderLayer` in layers or models, in order."""
+    """Every `AutoencoderLayer` in layers or models, in order.
+
+    Args:
+        *layers: Layers and models.
+
+    Returns:
+        Those among them, and among the layers within them, that are an `AutoencoderLayer`.
+
+    Example:
+        >>> import kerasae
+        >>> model = kerasae.sparse_autoencoder(64, (10,), rho=0.1, beta=1.0)
+        >>> [type(layer).__name__ for layer in autoencoder_layers(model)]
+        ['KLSparsityRegularizer']
+    """
     return [layer for layer in walk(*layers) if isinstance(layer, AutoencoderLayer)]

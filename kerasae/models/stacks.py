@@ -43,6 +43,11 @@ def dense_stack(
 
     Raises:
         ValueError: The rows are no rows of columns, or `tied` goes with a `codings` layer.
+
+    Example:
+        >>> encoder, decoder = dense_stack((64,), (32, 10))
+        >>> [layer.name for layer in encoder.layers], decoder.output_shape
+        (['hidden_1', 'codings'], (None, 64))
     """
     if len(input_shape) != 1:
         raise ValueError(

@@ -139,6 +139,14 @@ def score(
     Raises:
         ValueError: The model is not calibrated, a series is shorter than a window, or steps that
             do not fit the model.
+
+    Example:
+        >>> import kerasae
+        >>> series = np.sin(np.arange(400) / 5)
+        >>> model = kerasae.stacked_autoencoder((20, 1), (8, 4))
+        >>> _ = kerasae.series.calibrate(model, series)
+        >>> score(model, series[:60]).score.shape
+        (60,)
     """
     calibration = calibrated(model)
     length = _length(model)

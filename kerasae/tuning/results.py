@@ -105,6 +105,9 @@ def leaderboard(directory: str | os.PathLike[str]) -> "pandas.DataFrame":
     Raises:
         FileNotFoundError: There is no sweep.
         ModuleNotFoundError: pandas is missing.
+
+    Example:
+        >>> leaderboard("sweeps/digits")[["trial", "val_mse"]].head()  # doctest: +SKIP
     """
     required("pandas", "the leaderboard")
     import pandas  # noqa: PLC0415
@@ -213,6 +216,10 @@ def best_model(directory: str | os.PathLike[str]) -> Autoencoder:
     Raises:
         FileNotFoundError: There is no sweep, or the model's file is gone.
         ValueError: No trial has been completed, or the model's file or a result is damaged.
+
+    Example:
+        >>> model = best_model("sweeps/digits")  # doctest: +SKIP
+        >>> codings = model.encode(rows)  # doctest: +SKIP
     """
     return load_model(Path(directory) / f"trial_{best_row(directory)['trial']}" / KERAS_FILE)
 

@@ -104,6 +104,11 @@ def search(
             sweep is running already.
         FileExistsError: The sweep exists, and `resume` is False; nothing is touched.
         OSError: Files cannot be written; what was finished is kept.
+
+    Example:
+        >>> space = {"layout": ["32-10-32", "10"], "learning_rate": [1e-3, 3e-3]}
+        >>> table = search("digits", space, "sweeps/digits", epochs=20)  # doctest: +SKIP
+        >>> best_model("sweeps/digits").encode(rows)  # doctest: +SKIP
     """
     directory = Path(directory).absolute()
     console = console or Console(quiet=True)

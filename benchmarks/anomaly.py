@@ -15,7 +15,7 @@ The sets are the `.npz` files in FOLDER/adbench. The protocols:
 
 Every detector has its defaults; neighbors, SVM and PCA, with a quarter of the columns as components,
 are given standardised columns. Results of sets and detectors that are not run again stay in the
-file, so that a long run can be made in parts. Area under the ROC curve and average precision are in
+file, so that a long run can be made in parts; `--resume` runs only what is not in it. Area under the ROC curve and average precision are in
 percent; seconds are those of the processor, of all threads together.
 """
 
@@ -250,6 +250,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS))
     parser.add_argument("--only", nargs="+", default=[""], help="Parts of detectors' names.")
+    parser.add_argument("--resume", action="store_true", help="Keep what the file has.")
     parser.add_argument("--sets", nargs="+", default=[""], help="Parts of sets' names.")
     settings = parser.parse_args()
     folder = Path(os.environ["KERASAE_DATA_DIR"]) / "adbench"
@@ -265,6 +266,8 @@ def main():
                 x, y = data["X"].astype("float32"), data["y"].astype(int)
             for name in chosen:
                 about = {"protocol": protocol, "set": path.stem, "detector": name}
+                if settings.resume and key(about) in rows:
+                    continue
                 found = measure(DETECTORS[name], PROTOCOLS[protocol], x, y, settings.seeds)
                 rows[key(about)] = {**about, **found, "seeds": settings.seeds}
                 print(rows[key(about)], flush=True)

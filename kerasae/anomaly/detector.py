@@ -22,6 +22,7 @@ HELD_OUT_ROWS = 10_000
 BATCH_SIZE = 64
 # Values that rows may be repeated to, so that a pass over few rows is not over at once.
 REPEATED_VALUES = 2**24
+ADAM = {"beta_2": 0.99, "global_clipnorm": 5.0}
 
 
 class Detector:
@@ -227,6 +228,8 @@ class Detector:
         return model
 
     def _train(self, model, rows, verbose):
+        from kerasae.models import FusedAdam  # noqa: PLC0415
+
         # A pass over few rows is over at once, and the loop starts anew each time.
         most = max(1, REPEATED_VALUES // rows.size)
         repeats = min(most, math.ceil(self.steps * BATCH_SIZE / len(rows)))
@@ -240,11 +243,10 @@ class Detector:
         rate = keras.optimizers.schedules.CosineDecay(
             0.0, epochs * per_epoch - warmup, warmup_target=0.001, warmup_steps=warmup
         )
-        optimizer = keras.optimizers.Adam(rate, beta_2=0.99, global_clipnorm=5.0)
-        model.compile(optimizer)
+        model.compile(FusedAdam(rate, **ADAM))
         model.fit(repeated, epochs=epochs, batch_size=BATCH_SIZE, verbose=verbose)
         # Whoever trains it further does not begin at the end of a schedule.
-        model.compile(keras.optimizers.Adam(0.001, beta_2=0.99, global_clipnorm=5.0))
+        model.compile(FusedAdam(0.001, **ADAM))
         model.optimizer.build(model.trainable_variables)
 
     def _neighbors_to_trim_by(self, rows):

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from kerasae.models import Autoencoder
 
 # Rows that root mean squares are taken from: more would not change them.
-MEASURED_ROWS = 20_000
+MEASURED_ROWS, MEASURED_VALUES = 20_000, 2**26
+# Rows that are looked at before the next ones.
+PIECE = 4096
 
 
 def learn_parts(
@@ -66,12 +68,14 @@ def learn_parts(
         raise ValueError("x must have at least 2 rows to be compared. Received: 1 row")
     order = np.random.default_rng(seed).permutation(len(rows))
     looked_at = np.asarray(levels if _takes_levels(model) else [np.nan], "float32")
-    scales, residual_scale = _residual_scales(
-        model, rows[np.sort(order[:MEASURED_ROWS])], looked_at, batch_size
+    measured = min(MEASURED_ROWS, MEASURED_VALUES // (len(looked_at) * rows[0].size))
+    _, residuals = scaled_and_residuals(
+        model, rows[np.sort(order[: max(2, measured)])], looked_at, batch_size
     )
+    scales, residual_scale = _residual_scales(residuals)
     kept = scaled_rows(model, rows[np.sort(order[:memory])], batch_size)
     neighbors = min(neighbors, len(kept) - 1)
-    distances = distances_to(model, kept, kept, neighbors + 1, batch_size)[:, 1:]
+    distances = distances_to(kept, kept, neighbors + 1)[:, 1:]
     distance_scale = max(float(distances.mean(dtype="float64")), 1e-6)
     return ScoreParts(looked_at, scales, residual_scale, kept, neighbors, distance_scale)
 
@@ -81,21 +85,31 @@ def _takes_levels(model):
     return any(isinstance(one, GaussianCorruption) and one.append_level for one in layers)
 
 
-def _residual_scales(model, rows, levels, batch_size):
+def _residual_scales(residuals):
     """Scales of the residuals, (L, columns), and the mean of the norms that they give."""
-
-    def residuals(x):
-        return model._residuals(x, levels)[1]
-
-    found = model._streams.run("residuals", residuals, rows, batch_size=batch_size)
-    model._streams.forget("residuals")
-    found = found.reshape(len(rows), len(levels), -1)
-    squares = np.square(found, dtype="float64")
+    squares = np.square(residuals, dtype="float64")
     # A column that never has a residual would make the first one infinitely odd.
     typical = np.sqrt(squares.mean(axis=0)) + 1e-3 * np.sqrt(squares.mean(axis=(0, 2)))[:, None]
     scales = np.maximum(np.sqrt(typical), 1e-6).astype("float32")
-    norms, _ = residual_norms(found, scales)
+    norms, _ = residual_norms(residuals, scales)
     return scales, max(float(ops.convert_to_numpy(norms).mean(dtype="float64")), 1e-6)
+
+
+def scaled_and_residuals(
+    model: "Autoencoder", rows: np.ndarray, levels: np.ndarray, batch_size: int = 256
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows, scaled and flat, (rows, columns), and their residuals at levels, (rows, L, columns).
+
+    It is compiled once for all that is learnt and calibrated.
+    """
+    found = model._streams.run(
+        f"residuals {levels.tolist()}",
+        lambda x: dict(zip(("scaled", "residuals"), model._residuals(x, levels), strict=True)),
+        rows,
+        batch_size=batch_size,
+    )
+    scaled = found["scaled"].reshape(len(rows), -1)
+    return scaled, found["residuals"].reshape(len(rows), len(levels), -1)
 
 
 def scaled_rows(model: "Autoencoder", rows: np.ndarray, batch_size: int = 256) -> np.ndarray:
@@ -106,22 +120,38 @@ def scaled_rows(model: "Autoencoder", rows: np.ndarray, batch_size: int = 256) -
     return scaled.reshape(len(rows), -1)
 
 
-def distances_to(
-    model: "Autoencoder",
-    memory: np.ndarray,
-    scaled: np.ndarray,
-    neighbors: int,
-    batch_size: int = 256,
-) -> np.ndarray:
+def distances_to(memory: np.ndarray, scaled: np.ndarray, neighbors: int) -> np.ndarray:
     """Distances of scaled rows to the nearest of a memory, in order, (rows, neighbors)."""
+    pieces = [nearest_rows(piece, memory, neighbors)[0] for piece in _pieces(scaled)]
+    return np.concatenate([ops.convert_to_numpy(piece) for piece in pieces])
 
-    def distances(x):
-        return nearest_rows(x, memory, neighbors)[0]
 
-    # Of scaled rows: the scaler of the model is not asked again.
-    found = model._streams.run("distances", distances, scaled, batch_size=batch_size)
-    model._streams.forget("distances")
-    return found
+def norms_and_distances(
+    model: "Autoencoder", rows: Any, parts: ScoreParts, neighbors: int, batch_size: int = 256
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the two parts of the scores are made of, neither of which is divided by its mean.
+
+    Args:
+        model: The model.
+        rows: Rows, as `_checked_rows` gives them.
+        parts: What was learnt of training rows.
+        neighbors: How many of the nearest.
+        batch_size: Rows a step.
+
+    Returns:
+        Arrays of shape (rows,) and (rows, neighbors).
+    """
+    norms, distances = [], []
+    for piece in _pieces(rows):
+        scaled, residuals = scaled_and_residuals(model, piece, parts.levels, batch_size)
+        norms.append(ops.convert_to_numpy(residual_norms(residuals, parts.scales)[0]))
+        distances.append(distances_to(parts.memory, scaled, neighbors))
+    return np.concatenate(norms), np.concatenate(distances)
+
+
+def _pieces(rows):
+    """Rows in pieces of similar size, none of them short."""
+    return np.array_split(rows, -(-len(rows) // PIECE))
 
 
 def own_scores(
@@ -139,18 +169,8 @@ def own_scores(
         Array of shape (rows,).
     """
     count = min(parts.neighbors + 1, len(parts.memory))
-
-    def both(x):
-        scaled, residuals = model._residuals(x, parts.levels)
-        return {
-            "norms": residual_norms(residuals, parts.scales)[0],
-            "distances": nearest_rows(scaled, parts.memory, count)[0],
-        }
-
-    found = model._streams.run("own_scores", both, rows, batch_size=batch_size)
-    model._streams.forget("own_scores")
-    near = found["distances"]
+    norms, near = norms_and_distances(model, rows, parts, count, batch_size)
     # A row's copy in the memory is itself, or another that counts as little.
     own = near[:, 0] <= 1e-6 * parts.distance_scale
     distance = np.where(own, near[:, 1:].mean(axis=1), near[:, : parts.neighbors].mean(axis=1))
-    return found["norms"] / parts.residual_scale + distance / parts.distance_scale
+    return norms / parts.residual_scale + distance / parts.distance_scale

@@ -8,9 +8,10 @@ import numpy as np
 
 from kerasae.anomaly.calibration import AnomalyCalibration, check_scores, row_mean
 from kerasae.anomaly.labels import by_labels, labelled_threshold
+from kerasae.anomaly.learning import norms_and_distances
 from kerasae.anomaly.parts import ScoreParts
 from kerasae.anomaly.worst_columns import WorstColumns, worst_columns
-from kerasae.validation import as_numbers, required
+from kerasae.validation import as_numbers, is_array, required
 
 if TYPE_CHECKING:
     from kerasae.models import Autoencoder
@@ -115,11 +116,15 @@ def calibrate(
 
 
 def _scores_of_parts(model, x, parts, batch_size):
+    rows = model._checked_rows(x, "x")
+    if is_array(rows):
+        norms, near = norms_and_distances(model, rows, parts, parts.neighbors, batch_size)
+        return norms / parts.residual_scale + near.mean(axis=1) / parts.distance_scale
+
     def scores(x):
         scaled, residuals = model._residuals(x, parts.levels)
         return parts.score(residuals, scaled)
 
-    rows = model._checked_rows(x, "x")
     try:
         return model._streams.run("scores_of_parts", scores, rows, batch_size=batch_size)
     finally:

@@ -69,7 +69,7 @@ PLACES = {
     "pyarrow": {"cli", "datasets.files", "tables"},
     "pandas": {"tables.frames", "tuning.results", "tuning.search"},
     "polars": {"tables.frames"},
-    "sklearn": {"anomaly.labels", "anomaly.scores", "chapter", "cli", "datasets.data", "sklearn"},
+    "sklearn": {"anomaly.labels", "anomaly.scores", "chapter", "cli", "report.principal", "sklearn"},
     "PIL": {"datasets.files.images", "plots.pixels"},
     "matplotlib": {"chapter.result", "export.publish", "plots"},
     "lazy_loader": {"__init__"},

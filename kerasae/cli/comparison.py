@@ -30,9 +30,9 @@ def _of_rows(autoencoder, rows):
     import numpy as np
     from keras import ops
     from rich.table import Table
-    from sklearn.decomposition import PCA
 
     from kerasae.layers.scaling import scale
+    from kerasae.report.principal import principal
 
     codings = int(np.prod(autoencoder.encoder.output_shape[1:]))
     parts = {"train": rows.x_train, "test": rows.x_test}
@@ -47,7 +47,7 @@ def _of_rows(autoencoder, rows):
     compared, by_column = codings < scaled["train"].shape[1], None
     components = min(codings, *scaled["train"].shape)
     if compared:
-        pca = PCA(components, random_state=0).fit(scaled["train"])
+        by_pca = principal(scaled["train"], components)
     metrics = {}
     table = Table("mean squared error (scaled)", *parts)
     for who in (autoencoder.name, f"PCA, {components} components")[: 1 + compared]:
@@ -56,8 +56,7 @@ def _of_rows(autoencoder, rows):
             if who == autoencoder.name:
                 key, error = f"{name}_mse", autoencoder.reconstruction_error(x).mean()
             else:
-                projected = pca.inverse_transform(pca.transform(scaled[name]))
-                by_column = np.square(scaled[name] - projected).mean(axis=0)
+                by_column = np.square(scaled[name] - by_pca(scaled[name])).mean(axis=0)
                 key, error = f"pca_{name}_mse", by_column.mean()
             metrics[key] = float(error)
             errors.append(f"{error:.5f}")
@@ -70,13 +69,13 @@ def _of_table(autoencoder, rows):
     import numpy as np
     from keras import ops
     from rich.table import Table
-    from sklearn.decomposition import PCA
+
+    from kerasae.report.principal import principal
 
     encoder, codings = autoencoder.scaler, int(np.prod(autoencoder.encoder.output_shape[1:]))
     train, test = rows.x_train, rows.x_test
     encoded = ops.convert_to_numpy(encoder(train))
-    pca = PCA(min(codings, *encoded.shape), random_state=0).fit(encoded)
-    by_pca = pca.inverse_transform(pca.transform(ops.convert_to_numpy(encoder(test))))
+    by_pca = principal(encoded, min(codings, *encoded.shape))(ops.convert_to_numpy(encoder(test)))
     usual = np.repeat(encoded.mean(axis=0, keepdims=True), len(test), axis=0)
     back = {
         autoencoder.name: autoencoder.reconstruct(test),

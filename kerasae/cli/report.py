@@ -83,12 +83,11 @@ def _pca_errors(autoencoder, rows):
     if autoencoder.schema is not None:
         return None
     import numpy as np
-    from sklearn.decomposition import PCA
 
     from kerasae.report.findings import scaled
+    from kerasae.report.principal import principal
 
     parts = [scaled(autoencoder, x).reshape(len(x), -1) for x in (rows.x_train, rows.x_test)]
     codings = int(np.prod(autoencoder.encoder.output_shape[1:]))
-    pca = PCA(min(codings, *parts[0].shape), random_state=0).fit(parts[0])
-    projected = pca.inverse_transform(pca.transform(parts[1]))
+    projected = principal(parts[0], min(codings, *parts[0].shape))(parts[1])
     return np.square(parts[1] - projected).mean(axis=0)

@@ -285,7 +285,7 @@ def _fit(autoencoder, rows, epochs, batch_size, patience, folder, guard):
     if backup.path.exists():
         console.print(f"going on from {backup.path}", soft_wrap=True, highlight=False)
     drawing = ("kerasae.report", "matplotlib.backends.backend_svg")
-    later = imported_beside("sklearn.decomposition", "kerasae.export", *drawing)
+    later = imported_beside("kerasae.export", *drawing)
     with Progress(*shown, console=console) as progress, later:
         task = progress.add_task("training", total=epochs)
 

@@ -27,6 +27,7 @@ ORDER = [
     {  # which every model holds
         "kerasae.anomaly.calibration",
         "kerasae.anomaly.parts",
+        "kerasae.anomaly.reference",
         "kerasae.series.calibration",
     },
     {"kerasae.models"},
@@ -65,7 +66,7 @@ PLACES = {
     "onnx": {"export.onnx"},
     "typer": {"cli"},
     "rich": {"chapter", "cli", "tuning"},
-    "scipy": {"anomaly.maps"},
+    "scipy": {"anomaly.maps", "anomaly.two_samples"},
     "pyarrow": {"cli", "datasets.files", "tables"},
     "pandas": {"tables.frames", "tuning.results", "tuning.search"},
     "polars": {"tables.frames"},

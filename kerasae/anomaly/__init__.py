@@ -2,6 +2,7 @@
 
 from kerasae.anomaly.calibration import AnomalyCalibration
 from kerasae.anomaly.detector import Detector
+from kerasae.anomaly.drift import Drift, DriftTests, drift
 from kerasae.anomaly.explanation import Explanation, explain
 from kerasae.anomaly.labels import Ranking, labelled_threshold, ranking
 from kerasae.anomaly.learning import learn_parts
@@ -14,6 +15,8 @@ from kerasae.anomaly.worst_columns import WorstColumns, worst_columns
 __all__ = [
     "AnomalyCalibration",
     "Detector",
+    "Drift",
+    "DriftTests",
     "Explanation",
     "Ranking",
     "ScoreParts",
@@ -22,6 +25,7 @@ __all__ = [
     "WorstColumns",
     "anomaly_maps",
     "calibrate",
+    "drift",
     "error_maps",
     "explain",
     "labelled_threshold",

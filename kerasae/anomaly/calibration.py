@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from kerasae.anomaly.parts import ScoreParts
+from kerasae.anomaly.reference import Reference
 from kerasae.layers.base import LayerOptions
 from kerasae.validation import FLOAT32_MAX
 
@@ -66,6 +67,7 @@ class AnomalyCalibration(keras.layers.Layer):
         self.center, self.whitening = np.empty(0, "float32"), np.empty((0, 0), "float32")
         self.parts: ScoreParts | None = None
         self.column_errors: np.ndarray | None = None  # mean error of each named column
+        self.reference: Reference | None = None  # what `drift` compares with
 
     @property
     def fitted(self) -> bool:
@@ -166,6 +168,8 @@ class AnomalyCalibration(keras.layers.Layer):
                 self.parts.save_to(store)
             if self.column_errors is not None:
                 store["column_errors"] = self.column_errors
+            if self.reference is not None:
+                self.reference.save_to(store)
             if self.model_state is not None:
                 store["model_state"] = np.array(self.model_state, "int64")
 
@@ -184,7 +188,7 @@ class AnomalyCalibration(keras.layers.Layer):
             threshold, guard, error_scale = map(float, settings)
             check_scores(parts["scores"])
             _check_guard(guard, error_scale, parts["center"], parts["whitening"])
-            score_parts = ScoreParts.load_from(parts)
+            score_parts, reference = ScoreParts.load_from(parts), Reference.load_from(parts)
         except (KeyError, TypeError, ValueError) as error:
             self._damage = (
                 "the calibration must hold finite scores, settings and a guard. "
@@ -194,6 +198,7 @@ class AnomalyCalibration(keras.layers.Layer):
         self.set_guard(guard, error_scale, parts["center"], parts["whitening"])
         self.set_parts(score_parts)
         self.fit(parts["scores"], threshold)
+        self.reference = reference
         if "column_errors" in parts:
             self.column_errors = parts["column_errors"].astype("float32")
         if "model_state" in parts:

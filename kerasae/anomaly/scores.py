@@ -10,6 +10,7 @@ from kerasae.anomaly.calibration import AnomalyCalibration, check_scores, row_me
 from kerasae.anomaly.labels import by_labels, labelled_threshold
 from kerasae.anomaly.learning import norms_and_distances
 from kerasae.anomaly.parts import ScoreParts
+from kerasae.anomaly.reference import draw_reference
 from kerasae.anomaly.worst_columns import WorstColumns, worst_columns
 from kerasae.validation import as_numbers, is_array, required
 
@@ -104,13 +105,17 @@ def calibrate(
     else:
         scores = model.reconstruction_error(x, batch_size=batch_size)
     check_scores(scores)
-    normal = scores if labels is None else scores[as_numbers(labels, len(scores), "labels") == 0]
+    is_normal = np.s_[:] if labels is None else as_numbers(labels, len(scores), "labels") == 0
+    normal = scores[is_normal]
     if rule is None:
         found = labelled_threshold(str(threshold), scores, labels)
     else:
         check_scores(normal)
         found = rule(np.sort(normal).astype("float64"))
     calibration.fit(normal, found)
+    if is_array(x):
+        rows = model._checked_rows(x, "x")[is_normal]
+        calibration.reference = draw_reference(model, rows, batch_size)
     model._use_calibration(calibration)
     return calibration.threshold
 

@@ -194,6 +194,22 @@ def test_partial_fits_go_on_after_pickling_as_without_it(fitted, iris):
     assert fitted.n_iter_ == 4
 
 
+def test_partial_fits_follow_all_rows_and_take_the_threshold_from_the_latest(iris):
+    parts = [iris[::3], iris[1::3] + 1, iris[2::3] + 2]
+    detector = AutoencoderDetector(
+        hidden_units=2, scaler="standard", contamination=0.02, random_state=0
+    )
+    for rows in parts:
+        detector.partial_fit(rows)
+    x = np.concatenate(parts)
+    assert detector.n_samples_seen_ == len(x)
+    mean = np.ravel(detector.model_.scaler.mean)
+    np.testing.assert_allclose(mean, x.mean(axis=0), atol=0.02 * x.std(axis=0).max())
+    np.testing.assert_array_equal(detector.window_[0], x)
+    assert (detector.predict(x) == -1).sum() == 3
+    assert detector.fit(iris).window_ == ()
+
+
 def test_early_stopping_takes_the_weights_of_the_lowest_held_out_error(iris):
     options = {"learning_rate_init": 0.05, "n_iter_no_change": 2, "max_iter": 200}
     estimator = AutoencoderTransformer(

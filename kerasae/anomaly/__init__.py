@@ -7,6 +7,7 @@ from kerasae.anomaly.explanation import Explanation, explain
 from kerasae.anomaly.labels import Ranking, labelled_threshold, ranking
 from kerasae.anomaly.learning import learn_parts
 from kerasae.anomaly.maps import anomaly_maps, error_maps, worst_region
+from kerasae.anomaly.online import partial_fit
 from kerasae.anomaly.parts import ScoreParts
 from kerasae.anomaly.scores import Scores, calibrate, score, threshold_rule
 from kerasae.anomaly.trimming import Trimmed, trim_and_refit
@@ -30,6 +31,7 @@ __all__ = [
     "explain",
     "labelled_threshold",
     "learn_parts",
+    "partial_fit",
     "ranking",
     "score",
     "threshold_rule",

@@ -68,6 +68,7 @@ class AnomalyCalibration(keras.layers.Layer):
         self.parts: ScoreParts | None = None
         self.column_errors: np.ndarray | None = None  # mean error of each named column
         self.reference: Reference | None = None  # what `drift` compares with
+        self.window: np.ndarray | None = None  # the latest rows that `partial_fit` held out
 
     @property
     def fitted(self) -> bool:
@@ -170,6 +171,8 @@ class AnomalyCalibration(keras.layers.Layer):
                 store["column_errors"] = self.column_errors
             if self.reference is not None:
                 self.reference.save_to(store)
+            if self.window is not None:
+                store["window"] = self.window
             if self.model_state is not None:
                 store["model_state"] = np.array(self.model_state, "int64")
 
@@ -198,7 +201,7 @@ class AnomalyCalibration(keras.layers.Layer):
         self.set_guard(guard, error_scale, parts["center"], parts["whitening"])
         self.set_parts(score_parts)
         self.fit(parts["scores"], threshold)
-        self.reference = reference
+        self.reference, self.window = reference, parts.get("window")
         if "column_errors" in parts:
             self.column_errors = parts["column_errors"].astype("float32")
         if "model_state" in parts:

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from kerasae.layers.base import autoencoder_layers, walk
+from kerasae.layers.rolling import Rolling
 from kerasae.models.adam import FusedAdam
 from kerasae.models.checks import CheckedModel
 from kerasae.models.chunks import Rows, SourceRows
@@ -60,6 +61,7 @@ class RowModel(CheckedModel):
         self._programs = Programs(self)
         self._streams = Streams(self)
         self._order_generator = keras.random.SeedGenerator()
+        self._rolling: Rolling | None = None
         self._given_steps: int | None = None
         self._given_jit: bool | str = "auto"
         self._metrics_built = self._steps_logged = False
@@ -152,13 +154,19 @@ class RowModel(CheckedModel):
     # orders of the rows that it has seen.
 
     def save_own_variables(self, store: Any) -> None:
-        """Writes the state that the next order of the rows follows from."""
+        """Writes the state that the next order of the rows follows from, and rolling statistics."""
         store["order"] = ops.convert_to_numpy(self._order_generator.state)
+        for name, value in zip(Rolling._fields, self._rolling or (), strict=False):
+            store[f"rolling_{name}"] = np.asarray(value, "float64")
 
     def load_own_variables(self, store: Any) -> None:
-        """Reads the state that the next order of the rows follows from; older files have none."""
+        """Reads what `save_own_variables` wrote; older files have none."""
         if "order" in store.keys():  # noqa: SIM118
             self._order_generator.state.assign(store["order"])
+        self._rolling = None
+        if "rolling_rows" in store.keys():  # noqa: SIM118
+            rows, *parts = (np.array(store[f"rolling_{name}"]) for name in Rolling._fields)
+            self._rolling = Rolling(float(rows), *parts)
 
     # What was compiled has constants in it: the scaler's, and which weights are trained.
 

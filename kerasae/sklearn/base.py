@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from kerasae.callbacks import StabilityGuard
 from kerasae.callbacks.stability_guard import mean_error, sample
+from kerasae.layers.rolling import follow_rows
 from kerasae.models import Autoencoder, recipes
 from kerasae.tables import Schema, table_autoencoder
 from kerasae.validation import as_numbers, check_count, names_of
@@ -174,8 +175,18 @@ class AutoencoderEstimator(BaseEstimator):
         x, weight = self._training_rows(X, sample_weight, first)
         if first:
             self._begin(x, weight, None, check_random_state(self.random_state))
+        else:
+            self._follow(x, weight)
         self._train(x, weight, 1, None, [StabilityGuard()])
         return x, weight
+
+    def _follow(self, x, weight):
+        """Takes rows into the scaler's statistics, in which all rows so far count alike."""
+        model = self.model_
+        model._rolling = follow_rows(
+            model.scaler, x, model._rolling, memory=self.n_samples_seen_, weight=weight
+        )
+        self.n_samples_seen_ += len(x)
 
     def _split(self, x, weight, rng):
         """(rows, weights) to train on and to validate on, the latter None where nothing is."""
@@ -195,7 +206,7 @@ class AutoencoderEstimator(BaseEstimator):
         with _seeded(rng.randint(np.iinfo(np.int32).max)):
             self.model_ = self._build(x, weight, held_out)
         self.model_.compile(recipes.optimizer_of(self.model_, float(self.learning_rate_init)))
-        self.history_, self.n_iter_ = {}, 0
+        self.history_, self.n_iter_, self.n_samples_seen_ = {}, 0, len(x)
 
     def _build(self, x, weight, held_out):
         given = {name: getattr(self, name) for name in OF_FAMILY}

@@ -14,6 +14,8 @@ from kerasae.tables import Schema
 
 # The share of the training rows that are outliers where nothing else is known, as "p99" elsewhere.
 AUTO = 0.01
+# Rows that `partial_fit` takes the threshold from.
+WINDOW = 5000
 
 
 class AutoencoderDetector(OutlierMixin, AutoencoderEstimator):
@@ -71,6 +73,8 @@ class AutoencoderDetector(OutlierMixin, AutoencoderEstimator):
         history_: Loss and errors of each pass by name, as `kerasae.plots.loss_curve` takes them.
         loss_curve_: The loss of each pass.
         n_iter_: Number of passes.
+        n_samples_seen_: Number of rows that the scaler has seen.
+        window_: Rows and weights of the latest calls of `partial_fit`; empty after `fit`.
         n_features_in_: Number of columns.
         feature_names_in_: Names of the columns, where `fit` was given a table with names.
 
@@ -156,22 +160,31 @@ class AutoencoderDetector(OutlierMixin, AutoencoderEstimator):
         Returns:
             The estimator.
         """
+        self.window_ = ()
         self._set_offset(*self._fit(X, sample_weight))
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # noqa: N803
-        """Trains for one pass over rows, and takes the threshold from the scores of these rows.
+        """Trains for one pass over rows, and takes the threshold from the scores of the latest.
+
+        They are these rows and those of former calls, up to 5,000, which `window_` keeps.
 
         Args:
-            X: Rows, array or table of shape (rows, columns); the first ones decide on the scaler
-                and the widths.
+            X: Rows, array or table of shape (rows, columns); the first ones decide on the widths,
+                and the scaler follows the mean and the spread of all.
             y: Ignored.
             sample_weight: Weight of each row, shape (rows,), at least 0, or None.
 
         Returns:
             The estimator.
         """
-        self._set_offset(*self._partial_fit(X, sample_weight))
+        rows, weight = self._partial_fit(X, sample_weight)
+        latest = rows, np.ones(len(rows)) if weight is None else weight
+        if before := getattr(self, "window_", ()):
+            pairs = zip(before, latest, strict=True)
+            latest = tuple(np.concatenate(pair)[-max(WINDOW, len(rows)) :] for pair in pairs)
+        self.window_ = latest
+        self._set_offset(*latest)
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:  # noqa: N803

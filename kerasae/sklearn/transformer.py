@@ -67,6 +67,7 @@ class AutoencoderTransformer(
         history_: Loss and errors of each pass by name, as `kerasae.plots.loss_curve` takes them.
         loss_curve_: The loss of each pass.
         n_iter_: Number of passes.
+        n_samples_seen_: Number of rows that the scaler has seen.
         n_features_in_: Number of columns.
         feature_names_in_: Names of the columns, where `fit` was given a table with names.
 
@@ -159,7 +160,9 @@ class AutoencoderTransformer(
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # noqa: N803
-        """Trains for one pass over rows; the first ones decide on the scaler and the widths.
+        """Trains for one pass over rows; the first ones decide on the widths.
+
+        The scaler follows the mean and the spread of all.
 
         Args:
             X: Rows, array or table of shape (rows, columns).

@@ -66,7 +66,8 @@ def follow_rows(
     unit = np.where(unit > 0, unit, 1)
     if before is None or (np.abs(before.mean - mean) > 2 * TOLERANCE * unit).any():
         before = Rolling(memory, mean, spread)  # it was adapted since
-    values = rows[:, scaler.layout.values] if hasattr(scaler, "layout") else rows
+    layout: Any = getattr(scaler, "layout", None)
+    values = rows if layout is None else rows[:, layout.values]
     found = _joined(before, np.asarray(values, "float64"), kind, memory, weight)
     new = np.sqrt(found.spread) if kind == VARIANCE else found.spread
     moved = (np.abs(found.mean - mean) > TOLERANCE * unit) | (np.abs(new / unit - 1) > TOLERANCE)

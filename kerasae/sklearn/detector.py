@@ -160,7 +160,7 @@ class AutoencoderDetector(OutlierMixin, AutoencoderEstimator):
         Returns:
             The estimator.
         """
-        self.window_ = ()
+        self.window_: tuple[Any, ...] = ()
         self._set_offset(*self._fit(X, sample_weight))
         return self
 
@@ -179,7 +179,7 @@ class AutoencoderDetector(OutlierMixin, AutoencoderEstimator):
             The estimator.
         """
         rows, weight = self._partial_fit(X, sample_weight)
-        latest = rows, np.ones(len(rows)) if weight is None else weight
+        latest: tuple[Any, ...] = rows, np.ones(len(rows)) if weight is None else weight
         if before := getattr(self, "window_", ()):
             pairs = zip(before, latest, strict=True)
             latest = tuple(np.concatenate(pair)[-max(WINDOW, len(rows)) :] for pair in pairs)

@@ -43,7 +43,7 @@ def portable_signatures(model: Autoencoder, runtime: str) -> tuple[Signatures, d
     if "anomaly_score" in functions:
         score, rows = functions["anomaly_score"]
         functions["anomaly_score"] = (lambda x: _with_p_value(model.anomaly, score(x))), rows
-    written = {name: (_in_float32(model, one), spec) for name, (one, spec) in functions.items()}
+    written = {name: (_in_plain(model, one), spec) for name, (one, spec) in functions.items()}
     return written, left_out
 
 
@@ -111,8 +111,12 @@ def count_below(values: np.ndarray, bounds: Any, dtype: str = "int32") -> Any:
     return tf.cast(below, dtype)
 
 
-def _in_float32(model, function):
-    """The function as it is without mixed precision, whose half types LiteRT does not multiply."""
+def _in_plain(model, function):
+    """The function without mixed precision and loops over steps.
+
+    LiteRT does not multiply half types, and neither runtime has the lists that such a loop keeps
+    its outputs in; unrolled, it is a chain of plain operators.
+    """
 
     def traced(x):
         with contextlib.ExitStack() as restoring:
@@ -120,6 +124,9 @@ def _in_float32(model, function):
                 if layer.compute_dtype in ("float16", "bfloat16"):
                     restoring.callback(setattr, layer, "dtype_policy", layer.dtype_policy)
                     layer.dtype_policy = "float32"
+                if isinstance(layer, keras.layers.RNN):
+                    restoring.callback(setattr, layer, "unroll", layer.unroll)
+                    layer.unroll = True
             return function(x)
 
     return traced

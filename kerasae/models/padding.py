@@ -22,7 +22,8 @@ def real_steps(x: Any, mask_value: float | None) -> Any:
     """
     if mask_value is None:
         return None
-    return ops.any(ops.not_equal(x, ops.cast(mask_value, x.dtype)), axis=-1)
+    # Pixels of uint8 would turn a mask value of -1 into 255.
+    return ops.any(ops.not_equal(ops.cast(x, "float32"), mask_value), axis=-1)
 
 
 def fill_padding(x: Any, steps: Any, value: Any) -> Any:

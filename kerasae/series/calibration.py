@@ -9,7 +9,7 @@ import numpy as np
 
 from kerasae.layers.base import LayerOptions
 
-HOW = ("mean", "median")
+HOW = ("mean", "median", "low")
 
 
 class NormalScores:
@@ -72,15 +72,21 @@ class NormalScores:
 class StepCalibration(keras.layers.Layer):
     r"""What an `Autoencoder` knows of normal steps of a series; `series.calibrate` fills it.
 
-    The score of step t is its squared error over the normal one, averaged over the C channels c,
+    The score of step t is its squared error over the normal one, and a mean over the C channels c,
 
-    $$r_{tc} = \mathrm{mean}_{w \in W_t} \frac{e_{w, t - w, c}}{\bar e_{t - w, c}}, \quad
-    s_t = \frac{1}{C} \sum_c \mathrm{mean}_{|u - t| \le h} r_{uc}$$
+    $$r_{tc} = \frac{1}{\ell_{|W_t| c}} \mathrm{low}_{w \in W_t}
+    \frac{e_{w, t - w, c}}{\bar e_{t - w, c}}, \quad
+    s_t^2 = \frac{1}{C} \sum_c \Big( \frac{\sum_{|d| \le h} (h + 1 - |d|) \, r_{t + d, c}}
+    {(h + 1)^2} \Big)^2$$
 
     with the windows $W_t$ over the step, named by their first steps w, and the mean error
     $\bar e_{ic}$ of normal windows at place i: a window is reconstructed worse at its ends, and a
-    noisy channel worse than a quiet one. The second mean smooths over 2 h + 1 steps: noise comes
-    and goes from step to step, most anomalies last. `NormalScores` has the p-values.
+    noisy channel worse than a quiet one. A window that holds an anomaly is reconstructed worse
+    elsewhere, too. The 10th percentile, "low", or the median of the windows over a step does not
+    blame its neighbours for that; $\ell$ is what normal steps have there with so many windows. The
+    weights smooth over 2 h + 1 steps: noise comes and goes from step to step, most anomalies last.
+    The root mean square over the channels does not dilute what one of them shows. `NormalScores`
+    has the p-values.
 
     Args:
         **kwargs: Name and other arguments of `keras.layers.Layer`.
@@ -100,7 +106,7 @@ class StepCalibration(keras.layers.Layer):
         """Forgets normal steps."""
         # Plain objects, not variables: their shapes are known only once there are normal steps.
         self.how, self.stride, self.smooth, self.block = "mean", 1, 1, 1
-        self.profile = np.empty((0, 0), "float32")
+        self.profile = self.levels = np.empty((0, 0), "float32")
         self.normal = self.normal_now = NormalScores(np.empty(0), 1)
         self.threshold = self.threshold_now = float("nan")
         self.model_state: int | None = None
@@ -111,21 +117,31 @@ class StepCalibration(keras.layers.Layer):
         return len(self.normal.scores) > 0
 
     def configure(
-        self, how: str, stride: int, smooth: int, block: int, profile: np.ndarray
+        self,
+        how: str,
+        stride: int,
+        smooth: int,
+        block: int,
+        *,
+        profile: np.ndarray,
+        levels: np.ndarray,
     ) -> None:
         """Sets what scores follow from, and forgets normal steps.
 
         Args:
-            how: "mean" or "median", over the windows of a step.
+            how: "mean", "median" or "low", over the windows of a step.
             stride: Steps from one window to the next, at least 1.
             smooth: Steps that scores are averaged over, at least 1.
             block: Steps of a block, at least 1.
             profile: Mean squared error of normal windows, shape (length, channels).
+            levels: What normal steps have by that, for 1, 2, ... windows over them, shape
+                (count, channels).
         """
         self.clear()
         self.how, self.stride, self.smooth = how, int(stride), int(smooth)
         self.block = int(block)
         self.profile = np.asarray(profile, "float32")
+        self.levels = np.asarray(levels, "float32")
 
     def fit(
         self,
@@ -148,7 +164,7 @@ class StepCalibration(keras.layers.Layer):
     def save_own_variables(self, store: Any) -> None:
         if self.fitted:
             store["scores"], store["scores_now"] = self.normal.scores, self.normal_now.scores
-            store["profile"] = self.profile
+            store["profile"], store["levels"] = self.profile, self.levels
             numbers = [HOW.index(self.how), self.stride, self.smooth, self.block]
             store["settings"] = np.array([self.threshold, self.threshold_now, *numbers])
             store["model_state"] = np.array(self.model_state or 0, "int64")
@@ -164,7 +180,9 @@ class StepCalibration(keras.layers.Layer):
             how, stride, smooth, block = map(int, numbers)
             if not all(np.isfinite(part).all() for part in parts.values()):
                 raise ValueError("numbers that are not finite")
-            self.configure(HOW[how], stride, smooth, block, parts["profile"])
+            profile = parts["profile"]
+            levels = parts.get("levels", np.ones((1, profile.shape[1])))  # none in version 0.1
+            self.configure(HOW[how], stride, smooth, block, profile=profile, levels=levels)
             limits = iter((threshold, threshold_now))
             self.fit(parts["scores"], parts["scores_now"], lambda normal: next(limits))
             self.model_state = int(parts["model_state"])

@@ -7,15 +7,15 @@ import numpy as np
 
 from kerasae.anomaly import threshold_rule
 from kerasae.series.calibration import HOW, NormalScores, StepCalibration
-from kerasae.series.overlap import step_values
+from kerasae.series.overlap import normal_levels, step_values, windows_over
 from kerasae.series.windows import Windows, windows
 from kerasae.validation import check_count, unknown
 
 if TYPE_CHECKING:
     from kerasae.models import Autoencoder
 
-# Windows that the mean errors of normal ones are taken from, at most.
-PROFILE_WINDOWS = 4096
+# Windows that the mean errors of normal ones are taken from, at most, in runs.
+PROFILE_WINDOWS, RUNS = 4096, 8
 
 
 class StepScores(NamedTuple):
@@ -25,7 +25,8 @@ class StepScores(NamedTuple):
         score: float32, (steps,): error over that of normal steps, about 1 where a step is normal.
         p_value: float32, (steps,), in (0, 1]; see `NormalScores`.
         is_anomaly: bool, (steps,): whether the score is above the threshold.
-        channel_scores: float32, (steps, channels): of each channel; their mean is the score.
+        channel_scores: float32, (steps, channels): of each channel; the score is their root
+            mean square.
         expected: float32, (steps, channels): what the model expects, in the user's units.
     """
 
@@ -43,7 +44,7 @@ def calibrate(
     *,
     groups: Any = None,
     stride: int | None = None,
-    how: str = "mean",
+    how: str = "low",
     smooth: int | None = None,
     block: int | None = None,
     batch_size: int = 256,
@@ -64,9 +65,10 @@ def calibrate(
         groups: Which series each step belongs to, shape (steps,), or None for one.
         stride: Steps from one window to the next, here and in `score`; by default a sixteenth of a
             window. With 1 every window is used.
-        how: "mean" or "median" of the errors that the windows over a step give it.
-        smooth: Steps that scores are averaged over; by default a third of a window. With 1 the
-            start and the end of an anomaly are sharp, and more noise passes for one.
+        how: "mean", "median", or "low" for the 10th percentile, of the errors that the windows over
+            a step give it; see `StepCalibration`.
+        smooth: Steps that scores are averaged over, near ones more; by default half a window. With
+            1 the start and the end of an anomaly are sharp, and more noise passes for one.
         block: Steps of a block, within which steps depend on each other; by default two windows,
             as far as overlapping ones reach. Where the series itself is correlated for longer, or
             has a season, take as much, or a multiple of the season.
@@ -99,14 +101,16 @@ def calibrate(
     length = _length(model)
     stride = int(stride or max(1, length // 16))
     cut = windows(x, length, stride, groups=groups, pad_value=model.mask_value)
-    some = np.linspace(0, len(cut) - 1, min(len(cut), PROFILE_WINDOWS)).round().astype(int)
-    profile = normal_errors(_of_windows(model, cut[some], batch_size, verbose)["errors"])
+    some = _some(len(cut))
+    errors = _of_windows(model, cut[some], batch_size, verbose)["errors"]
+    profile = normal_errors(errors)
+    levels = normal_levels(errors / profile, cut.starts[some], stride, how)
     made = StepCalibration()
-    smooth = min(int(smooth or max(1, length // 3)), length)
-    made.configure(how, stride, smooth, block or 2 * length, profile)
+    smooth = min(int(smooth or max(1, length // 2)), length)
+    made.configure(how, stride, smooth, block or 2 * length, profile=profile, levels=levels)
     now = np.empty(len(cut), "float32")
     found = _of_steps(model, cut, made, batch_size, verbose, now)
-    scores = found["channel_scores"].mean(axis=-1)
+    scores = over_channels(found["channel_scores"])
     made.fit(scores[np.isfinite(scores)], now[np.isfinite(now)], rule)
     made.model_state = model._state()
     state: dict[str, Any] = {}
@@ -174,7 +178,7 @@ def calibrated(model: "Autoencoder") -> StepCalibration:
 
 def as_scores(found: dict[str, np.ndarray], normal: NormalScores, threshold: float) -> StepScores:
     """`StepScores` of channels' scores and expected values, by name."""
-    scores = found["channel_scores"].mean(axis=-1)
+    scores = over_channels(found["channel_scores"])
     # A step whose score overflows is an anomaly; one of padding has none.
     return StepScores(scores, normal.p_values(scores), scores > threshold, **found)
 
@@ -185,27 +189,41 @@ def normal_errors(errors: np.ndarray) -> np.ndarray:
     return np.maximum(mean, 1e-3 * np.nanmean(mean) + 1e-12).astype("float32")
 
 
+def over_channels(scores: np.ndarray) -> np.ndarray:
+    """The root mean square over the channels, the last axis, of their scores.
+
+    An anomaly in one of many channels counts for more than in their mean.
+
+    Example:
+        >>> over_channels(np.array([[1.0, 1.0], [7.0, 1.0]])).tolist()
+        [1.0, 5.0]
+    """
+    with np.errstate(over="ignore"):
+        mean = np.square(scores, dtype="float64").mean(axis=-1)
+        return np.sqrt(mean).astype(scores.dtype)
+
+
 def smoothed(values: np.ndarray, steps: int) -> np.ndarray:
-    """A moving average over so many steps, fewer at both ends; NaN is left out, and stays.
+    """A moving average whose weights fall off to both sides; NaN is left out, and stays.
 
     Args:
         values: Array of shape (steps, ...).
-        steps: How many, at least 1; the step itself is in the middle.
+        steps: How many, at least 1, rounded up to an odd number; the step itself is in the middle.
 
     Returns:
         Array of the same shape and dtype.
 
     Example:
         >>> smoothed(np.array([0.0, 3.0, 0.0, np.nan]), 3).tolist()
-        [1.5, 1.0, 1.5, nan]
+        [1.0, 1.5, 1.0, nan]
     """
+    half = steps // 2
+    weights = half + 1.0 - np.abs(np.arange(-half, half + 1))
     real = ~np.isnan(values)
-    sums = [np.where(real, values, 0).astype("float64"), real.astype("float64")]
-    totals = [np.concatenate([np.zeros_like(one[:1]), one.cumsum(axis=0)]) for one in sums]
-    middle = np.arange(len(values))
-    first = np.maximum(middle - (steps - 1) // 2, 0)
-    end = np.minimum(middle + steps // 2 + 1, len(values))
-    total, count = (one[end] - one[first] for one in totals)
+    total, count = (
+        np.apply_along_axis(lambda one: np.convolve(one, weights)[half:][: len(values)], 0, part)
+        for part in (np.where(real, values, 0).astype("float64"), real.astype("float64"))
+    )
     return np.where(real, total / np.maximum(count, 1), np.nan).astype(values.dtype)
 
 
@@ -222,6 +240,15 @@ def _rule(threshold: str | float) -> Callable[[NormalScores], float]:
     except ValueError:
         return lambda normal: percentile(normal.scores.astype("float64"))
     return lambda normal: normal.tail(alpha)
+
+
+def _some(count):
+    """Numbers of all windows, or of some that follow each other in a few runs."""
+    if count <= PROFILE_WINDOWS:
+        return np.arange(count)
+    size = PROFILE_WINDOWS // RUNS
+    first = np.linspace(0, count - size, RUNS).astype(int)
+    return (first[:, None] + np.arange(size)).ravel()
 
 
 def _length(model):
@@ -257,10 +284,16 @@ def _of_steps(model, cut: Windows, calibration, batch_size, verbose, now=None): 
         found = _of_windows(model, cut[some], batch_size, verbose)
         errors = found["errors"] / calibration.profile
         if now is not None:
-            now[some] = newest(found["errors"], calibration).mean(axis=-1)
+            now[some] = over_channels(newest(found["errors"], calibration))
         return {"channel_scores": errors, "expected": found["expected"]}
 
-    found = step_values(values, cut.starts, cut.length, len(cut.series), calibration.how)
+    # The expected value is no error, of which the lowest would do.
+    expected = "median" if calibration.how == "low" else calibration.how
+    how = {"channel_scores": calibration.how, "expected": expected}
+    found = step_values(values, cut.starts, cut.length, len(cut.series), how)
+    over = windows_over(cut.starts, cut.length, len(cut.series))
+    levels = calibration.levels
+    found["channel_scores"] /= levels[np.minimum(over, len(levels)) - 1]
     for first, end in cut.bounds:
         part = found["channel_scores"][first:end]
         part[:] = smoothed(part, calibration.smooth)

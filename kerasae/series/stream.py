@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 class Stream:
     r"""Scores each new step of one series by the window that ends with it.
 
-    $$s_t = \frac{1}{C} \sum_c \frac{1}{m} \sum_{i > L - m} \frac{e_{ic}}{\bar e_{ic}}$$
+    $$s_t^2 = \frac{1}{C} \sum_c \Big( \frac{1}{m} \sum_{i > L - m}
+    \frac{e_{ic}}{\bar e_{ic}} \Big)^2$$
 
     with the errors at the last m of the L places of the window, as many as `calibrate` was given to
     smooth over. `score` sees what follows a step,

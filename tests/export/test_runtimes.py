@@ -1,5 +1,6 @@
 """The outputs of a model's ONNX and LiteRT files, against its own methods."""
 
+import functools
 import json
 import logging
 
@@ -12,6 +13,7 @@ from keras import ops
 import kerasae
 from kerasae import anomaly, export_litert, export_onnx
 from kerasae.export.litert import LITERT_FILE
+from kerasae.models import recurrent_stack
 
 pytestmark = pytest.mark.tensorflow
 
@@ -178,6 +180,22 @@ def test_standardised_rows_are_taken_as_they_come(runtime, digits, tmp_path):
     np.testing.assert_allclose(got, model.predict(rows, verbose=0), **RAW)
     got = run(folder, "reconstruction_error", rows=rows)["reconstruction_error"]
     np.testing.assert_allclose(got, model.reconstruction_error(rows), **SCALED)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_recurrent_layers_are_unrolled(runtime, cell, tmp_path):
+    """Padding is skipped there, too; the model itself keeps its loop."""
+    export, run = runtime
+    stack = functools.partial(recurrent_stack, cell=cell)
+    model = kerasae.stacked_autoencoder((7, 2), (4, 3), stack=stack, mask_value=-9.0)
+    rows = np.random.default_rng(0).normal(size=(6, 7, 2)).astype("float32")
+    rows[:3, 4:] = -9
+    folder = export(model, tmp_path)
+    assert json.loads((folder / "manifest.json").read_text())["left_out"] == {}
+    assert not model.encoder.get_layer("hidden_1").unroll
+    for name, value in (("encode", model.encode(rows)), ("reconstruct", model.reconstruct(rows))):
+        (got,) = run(folder, name, rows=rows).values()
+        np.testing.assert_allclose(got, value, **RAW)
 
 
 @pytest.mark.parametrize(

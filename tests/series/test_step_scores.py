@@ -1,5 +1,6 @@
 """Scores of steps: what they are, by brute force, and how often they are wrong."""
 
+import functools
 import itertools
 
 import keras
@@ -10,8 +11,8 @@ from sklearn.metrics import roc_auc_score
 import kerasae
 from kerasae import plots, series
 from kerasae.datasets.made_series import KINDS
-from kerasae.series.overlap import step_values
-from kerasae.series.scores import smoothed
+from kerasae.series.overlap import normal_levels, step_values, windows_over
+from kerasae.series.scores import over_channels, smoothed
 
 RNG = np.random.default_rng(0)
 LENGTH = 16
@@ -40,7 +41,10 @@ def calibrated(model):
     return model
 
 
-@pytest.mark.parametrize("how", ["mean", "median"])
+OVER = {"mean": np.mean, "median": np.median, "low": functools.partial(np.quantile, q=0.1)}
+
+
+@pytest.mark.parametrize("how", OVER)
 @pytest.mark.parametrize(("length", "stride"), [(3, 1), (4, 3), (5, 5), (7, 2)])
 def test_values_of_steps_are_those_of_the_windows_over_them(how, length, stride, monkeypatch):
     monkeypatch.setattr("kerasae.series.overlap.SEGMENT", 2)
@@ -53,8 +57,22 @@ def test_values_of_steps_are_those_of_the_windows_over_them(how, length, stride,
             for i, start in enumerate(cut.starts)
             if start <= step < start + length
         ]
-        expected = getattr(np, how)(over, axis=0)
+        expected = OVER[how](over, axis=0)
         np.testing.assert_allclose(got[step], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("how", OVER)
+def test_levels_are_the_means_of_normal_steps_with_so_many_windows(how):
+    """In the middle of a long series, of windows that start four apart, four are over a step."""
+    cut = series.windows(np.arange(40_000.0), LENGTH, 4)
+    errors = RNG.chisquare(1, (len(cut), LENGTH, 2)).astype("float32")
+    levels = normal_levels(errors, cut.starts, 4, how)
+    assert levels.shape == (4, 2)
+    got = step_values(lambda some: {"x": errors[some]}, cut.starts, LENGTH, 40_000, how)["x"]
+    np.testing.assert_allclose(levels[-1], got[100:-100].mean(axis=0), rtol=0.05)
+    np.testing.assert_allclose(levels[0], errors.mean(axis=(0, 1)), rtol=1e-3)
+    over = windows_over(cut.starts, LENGTH, 40_000)
+    assert over[[0, 3, 4, 12, 500, -1]].tolist() == [1, 1, 2, 4, 4, 1]
 
 
 def test_scores_are_errors_over_normal_ones(calibrated):
@@ -63,22 +81,32 @@ def test_scores_are_errors_over_normal_ones(calibrated):
     cut = series.windows(x, LENGTH, 3)
     errors = calibrated.reconstruction_error(cut, per_feature=True) / calibrated.steps.profile
     pairs = list(zip(errors, cut.starts, strict=True))
-    raw = [np.mean([e[t - s] for e, s in pairs if s <= t < s + LENGTH], axis=0) for t in range(100)]
-    each = np.array([np.mean(raw[max(0, t - 2) : t + 3], axis=0) for t in range(100)])
+    over = [[e[t - s] for e, s in pairs if s <= t < s + LENGTH] for t in range(100)]
+    levels = calibrated.steps.levels
+    # The last window is nearer to the one before: there can be one more than elsewhere.
+    raw = [np.quantile(e, 0.1, axis=0) / levels[min(len(e), len(levels)) - 1] for e in over]
+    near = [[(3 - abs(u - t), raw[u]) for u in range(100) if abs(u - t) < 3] for t in range(100)]
+    each = np.array([sum(w * e for w, e in one) / sum(w for w, _ in one) for one in near])
     found = series.score(calibrated, x)
     np.testing.assert_allclose(found.channel_scores, each, rtol=1e-4)
-    np.testing.assert_allclose(found.score, each.mean(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(found.score, np.sqrt((each**2).mean(axis=1)), rtol=1e-4)
     np.testing.assert_array_equal(found.is_anomaly, found.score > calibrated.steps.threshold)
     rows = calibrated.reconstruct(cut)
     middle = [r[50 - s] for r, s in zip(rows, cut.starts, strict=True) if s <= 50 < s + LENGTH]
-    np.testing.assert_allclose(found.expected[50], np.mean(middle, axis=0), rtol=1e-4)
+    np.testing.assert_allclose(found.expected[50], np.median(middle, axis=0), rtol=1e-4)
     assert np.isfinite(found.score).all()  # the first and the last step, too
 
 
-def test_normal_steps_have_scores_of_about_one(model):
-    series.calibrate(model, autocorrelated(4000, seed=9), stride=4)
-    mean = series.score(model, autocorrelated(4000, seed=4)).score.mean()
-    assert mean == pytest.approx(1, abs=0.15)
+@pytest.mark.parametrize("how", OVER)
+def test_normal_steps_have_scores_of_about_one(model, how):
+    normal = autocorrelated(4000, seed=9)
+    series.calibrate(model, normal, stride=4, how=how)
+    found = series.score(model, normal).channel_scores
+    np.testing.assert_allclose(found.mean(axis=0), 1, atol=0.02)
+    # In a series of a single window, too, which has no second chance.
+    groups = np.arange(4000) // LENGTH
+    short = series.score(model, normal, groups=groups).channel_scores
+    np.testing.assert_allclose(short.mean(axis=0), 1, atol=0.1)
 
 
 def test_each_group_is_scored_alone(calibrated):
@@ -114,6 +142,7 @@ def test_padding_has_no_score():
     back = model.reconstruct(row)[0, :7]
     assert error == pytest.approx(np.square(x[100:107] - back).mean(), rel=1e-4)
     each = smoothed((np.square(x[100:107] - back) / profile).astype("float32"), model.steps.smooth)
+    each /= model.steps.levels[0]  # of a single window
     np.testing.assert_allclose(found.channel_scores[100:], each, rtol=1e-3)
 
 
@@ -134,7 +163,7 @@ def test_a_calibration_is_saved_and_goes_with_the_weights(calibrated, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"how": "max"}, "how must be one of mean, median"),
+        ({"how": "max"}, "how must be one of low, mean, median"),
         ({"threshold": "p101"}, "threshold must be a percentile"),
         ({"threshold": 0.001, "block": 50}, "must have at least 49950 normal steps"),
         ({"stride": 0}, "stride must be a whole number"),
@@ -207,7 +236,7 @@ def test_how_steps_come_does_not_matter(calibrated, sizes):
     assert not got[2][: LENGTH - 1].any()
     cut = series.windows(x, LENGTH)
     errors = calibrated.reconstruction_error(cut, per_feature=True)[:, -5:]
-    expected = (errors / calibrated.steps.profile[-5:]).mean(axis=(1, 2))
+    expected = over_channels((errors / calibrated.steps.profile[-5:]).mean(axis=1))
     np.testing.assert_allclose(got[0][LENGTH - 1 :], expected, rtol=1e-4)
     last = calibrated.reconstruct(cut)[:, -1]
     np.testing.assert_allclose(got[4][LENGTH - 1 :], last, rtol=1e-4, atol=1e-6)

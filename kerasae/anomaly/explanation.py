@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from kerasae.models.sources import by_piece
+
 if TYPE_CHECKING:
     from kerasae.models import Autoencoder
 
@@ -49,6 +51,7 @@ class Explanation(NamedTuple):
         return [(name, float(shares[i]), float(expected[i])) for name, i in pairs]
 
 
+@by_piece
 def explain(
     model: "Autoencoder", x: Any, *, batch_size: int = 256, verbose: int | str = 0
 ) -> Explanation:

@@ -12,10 +12,16 @@ from kerasae.anomaly.learning import norms_and_distances
 from kerasae.anomaly.parts import ScoreParts
 from kerasae.anomaly.reference import draw_reference
 from kerasae.anomaly.worst_columns import WorstColumns, worst_columns
+from kerasae.datasets.row_source import RowSource
+from kerasae.datasets.sampling import sample
+from kerasae.models.sources import by_piece
 from kerasae.validation import as_numbers, is_array, required
 
 if TYPE_CHECKING:
     from kerasae.models import Autoencoder
+
+# What is drawn of a source to calibrate on.
+CALIBRATION_ROWS, CALIBRATION_BYTES = 1_000_000, 2**28
 
 
 class Scores(NamedTuple):
@@ -56,7 +62,8 @@ def calibrate(
     Args:
         model: An `Autoencoder`.
         x: Normal rows in the user's units, shape (rows, *row_shape), or a dataset of batches of
-            rows, which is passed over once.
+            rows, which is passed over once. Of a `RowSource`, rows drawn at random are scored: at
+            most 1,000,000 that take 256 MB, drawn by a fixed seed, whose p-values are as honest.
         threshold: "p99" flags what scores above the 99th percentile of the normal rows; "3sd" above
             their mean plus 3 standard deviations; a number alpha in (0, 1) flags p-values of at
             most alpha: a share of at most alpha of new normal rows.
@@ -91,6 +98,10 @@ def calibrate(
     if guard and parts is not None:
         raise ValueError(f"guard must be 0 for a score of parts. Received: guard={guard}")
     rule = None if labels is not None and by_labels(threshold) else threshold_rule(threshold)
+    if isinstance(x, RowSource):
+        if labels is not None:
+            raise ValueError("labels must go with rows in memory. Received: labels of a RowSource")
+        x = sample(x, CALIBRATION_ROWS, size=CALIBRATION_BYTES)
     calibration = AnomalyCalibration()
     if guard:
         errors, codings = _errors_and_codings(model, x, batch_size)
@@ -214,6 +225,7 @@ def _tail(scores, alpha):
     return scores[-allowed]
 
 
+@by_piece
 def score(
     model: "Autoencoder",
     x: Any,
@@ -226,7 +238,8 @@ def score(
 
     Args:
         model: An `Autoencoder` after `calibrate`.
-        x: Rows in the user's units, shape (rows, *row_shape), or a dataset of batches of rows.
+        x: Rows in the user's units, shape (rows, *row_shape), a dataset of batches of rows, or a
+            `RowSource`, of which the scores of each piece are given in turn and none is kept.
         batch_size: Rows a step.
         verbose: 1, or "auto", for a progress bar.
         top: How many of the worst columns of each row are named; see `worst_columns`.

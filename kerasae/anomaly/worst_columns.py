@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from kerasae.models.sources import by_piece
 from kerasae.validation import check_count
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class WorstColumns(NamedTuple):
     position: np.ndarray
 
 
+@by_piece
 def worst_columns(
     model: "Autoencoder", x: Any, top: int = 3, *, batch_size: int = 256
 ) -> WorstColumns:

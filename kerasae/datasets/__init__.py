@@ -1,14 +1,25 @@
-"""Data by name or from files, as arrays; folders of images as streams."""
+"""Data by name or from files, as arrays, or as sources where they are larger than memory."""
 
 from typing import TYPE_CHECKING, Any
 
 from kerasae.datasets.data import NAMED, Data, load, split
 from kerasae.datasets.made_series import MadeSeries, make_series
+from kerasae.datasets.opened import OpenedRows, open  # noqa: A004
 
 if TYPE_CHECKING:
     from kerasae.datasets.image_folder import ImageFolder
 
-__all__ = ["NAMED", "Data", "ImageFolder", "MadeSeries", "load", "make_series", "split"]
+__all__ = [
+    "NAMED",
+    "Data",
+    "ImageFolder",
+    "MadeSeries",
+    "OpenedRows",
+    "load",
+    "make_series",
+    "open",
+    "split",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from keras import ops
 
 from kerasae.layers.scaling import scale
 from kerasae.models import Autoencoder
+from kerasae.models.sources import by_piece
 from kerasae.validation import unknown
 
 
@@ -53,6 +54,7 @@ def average_activation(model: Autoencoder, x: Any, batch_size: int = 256) -> Ave
     return AverageActivation(per_coding, float(per_coding.mean()))
 
 
+@by_piece
 def deep_features(
     model: Autoencoder,
     x: Any,
@@ -64,7 +66,8 @@ def deep_features(
 
     Args:
         model: An `Autoencoder`.
-        x: Rows in the user's units, shape (rows, *row_shape), or a dataset of batches of rows.
+        x: Rows in the user's units, shape (rows, *row_shape), a dataset of batches of rows, or a
+            `RowSource`, of which the features of each piece are given in turn.
         layer: "codings" for the output of the encoder, or the name of any other layer of the
             encoder or decoder, "hidden_1" for example.
         batch_size: Rows a step; a dataset brings its own.

@@ -26,6 +26,7 @@ from kerasae.models.losses import Likelihood, needs_unit_interval
 from kerasae.models.padding import fill_padding, real_steps, step_weights
 from kerasae.models.programs import gives_scaled, outputs_are_scaled, scaled_outputs
 from kerasae.models.row_model import RowModel
+from kerasae.models.sources import by_piece
 from kerasae.series.calibration import StepCalibration
 from kerasae.validation import as_rows, check_count, is_table, names_of, unknown
 
@@ -334,6 +335,7 @@ class Autoencoder(RowModel):
         output = scaled_outputs(self.__call__)(x) if scaled else self(x)
         return output if scaled else scale(self.scaler, output)
 
+    @by_piece
     def encode(
         self,
         x: Any,
@@ -345,7 +347,8 @@ class Autoencoder(RowModel):
         """Codings of rows.
 
         Args:
-            x: Rows in the user's units, shape (rows, *row_shape), or a dataset of batches.
+            x: Rows in the user's units, shape (rows, *row_shape), a dataset of batches, or a
+                `RowSource`, of which the codings of each piece are given in turn.
             batch_size: Rows a step.
             verbose: 1, or "auto", for a progress bar.
             output: "array", or "table" for one of the library of `x`, with its index.
@@ -368,11 +371,13 @@ class Autoencoder(RowModel):
             )
         return self.schema.numbers(codings.reshape(len(codings), -1), "codings", like=x)
 
+    @by_piece
     def reconstruct(self, x: Any, *, batch_size: int = 256, verbose: int | str = 0) -> Any:
         """Reconstructions of rows.
 
         Args:
-            x: Rows in the user's units, shape (rows, *row_shape), or a dataset of batches.
+            x: Rows in the user's units, shape (rows, *row_shape), a dataset of batches, or a
+                `RowSource`, of which the reconstructions of each piece are given in turn.
             batch_size: Rows a step.
             verbose: 1, or "auto", for a progress bar.
 
@@ -448,6 +453,7 @@ class Autoencoder(RowModel):
         codings = self.prior.sample(int(n), seed)
         return self.decode(codings, batch_size=batch_size, verbose=verbose)
 
+    @by_piece
     def reconstruction_error(
         self,
         x: Any,
@@ -459,7 +465,8 @@ class Autoencoder(RowModel):
         """Squared error on the scaled values.
 
         Args:
-            x: Rows in the user's units, shape (rows, *row_shape), or a dataset of batches.
+            x: Rows in the user's units, shape (rows, *row_shape), a dataset of batches, or a
+                `RowSource`, of which the errors of each piece are given in turn.
             per_feature: Whether to return each feature's squared error instead of their mean.
             batch_size: Rows a step.
             verbose: 1, or "auto", for a progress bar.

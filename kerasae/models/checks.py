@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasae.datasets.row_source import RowSource
 from kerasae.layers.scaling import (
     check_digits,
     has_float64,
@@ -240,7 +241,8 @@ class CheckedModel(keras.Model):
         """A stream of rows, or of rows with targets and weights where those have names, too."""
         self._follow_scaler()
         learns = functools.partial(setattr, self, "columns") if trains else None
-        parts = [self._row_check(where[0], learns)]
+        keeps = isinstance(x, RowSource) and has_float64()
+        parts = [self._row_check(where[0], learns, keeps)]
         if len(where) > 1:
             parts += [
                 self._target_check(where[1]),
@@ -248,7 +250,7 @@ class CheckedModel(keras.Model):
             ]
         return checked_stream(x, BatchCheck(*parts))
 
-    def _row_check(self, where: str, learns: Any = None) -> Any:
+    def _row_check(self, where: str, learns: Any = None, keeps: bool = False) -> Any:
         if self.schema is not None:
             return CodesCheck(where, self.scaler)
         low, high, wanted = self._scaled_limits()
@@ -261,6 +263,7 @@ class CheckedModel(keras.Model):
             columns=self.columns,
             exact=wide if wide.any() else None,
             learns=learns,
+            keeps=keeps,
         )
 
     def _raw_limits(self, low, high):

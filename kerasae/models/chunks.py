@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import keras
 import numpy as np
 
-from kerasae.models.sources import RowSource
+from kerasae.datasets.row_source import RowSource
 
 # Bytes of rows in memory that are put on an accelerator at once, whose memory the model needs, too.
 CHUNK_BYTES = 2**31

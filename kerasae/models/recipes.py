@@ -14,12 +14,14 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasae.datasets.row_source import RowSource
+from kerasae.datasets.sampling import Moments
 from kerasae.layers import GaussianCorruption, RangeScaling, SaltPepperDropout
 from kerasae.layers.scaling import scale
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.series_stacks import CELLS, recurrent_stack
 from kerasae.models.zoo import ZOO
-from kerasae.validation import extremes, unknown
+from kerasae.validation import as_rows, extremes, unknown
 
 # Filters of those families whose codings for images are maps of the same size.
 MAPS = {"winner-take-all": (16, 32), "denoising": (32, 32, 32, 32)}
@@ -240,7 +242,7 @@ def make_corruption(
 
 def make_scaler(
     name: str,
-    x: np.ndarray,
+    x: np.ndarray | RowSource,
     image_shape: Sequence[int] | None = None,
     sample_weight: np.ndarray | None = None,
 ) -> keras.layers.Layer | None:
@@ -250,7 +252,8 @@ def make_scaler(
         name: "pixels" divides by the largest value, "range" is `RangeScaling`, "standard" Keras's
             `Normalization`, "none" no scaler; "auto" is "pixels" for images without negative
             values, else "range".
-        x: Rows to train on, shape (rows, *row_shape).
+        x: Rows to train on, shape (rows, *row_shape), or a `RowSource` of them, over which one
+            pass is taken.
         image_shape: Shape of the image that a row holds, or None.
         sample_weight: Weight of each row, above 0, in the mean and the spread of a column; or None.
 
@@ -260,12 +263,14 @@ def make_scaler(
     Raises:
         ValueError: An unknown name.
     """
-    if name == "auto":
-        name = "pixels" if image_shape and x.min() >= 0 else "range"
     if name not in SCALERS:
         raise ValueError(unknown("scaler", name, SCALERS))
     if name == "none":
         return None
+    if isinstance(x, RowSource):
+        return _scaler_of_source(name, x, image_shape)
+    if name == "auto":
+        name = "pixels" if image_shape and x.min() >= 0 else "range"
     if name == "pixels":
         return keras.layers.Rescaling(1 / max(float(x.max()), 1e-6))
     scaler = RangeScaling() if name == "range" else keras.layers.Normalization()
@@ -279,6 +284,23 @@ def make_scaler(
     scaler.adapt(x)
     if sample_weight is not None:
         scaler.mean = mean
+    return scaler
+
+
+def _scaler_of_source(name, source, image_shape):
+    if name == "range" or (name == "auto" and not image_shape):
+        scaler = RangeScaling()
+        scaler.adapt(source)
+        return scaler
+    moments = Moments()
+    for piece in source:
+        moments.add(as_rows(piece))
+    if name == "auto" and moments.low.min() < 0:
+        return _scaler_of_source("range", source, image_shape)
+    if name != "standard":
+        return keras.layers.Rescaling(1 / max(float(moments.high.max()), 1e-6))
+    scaler = keras.layers.Normalization(mean=moments.mean, variance=moments.variance)
+    scaler.build((None, len(moments.mean)))
     return scaler
 
 

@@ -22,7 +22,7 @@ from kerasae.models.programs import (
     runs_programs,
     scaled_outputs,
 )
-from kerasae.models.sources import RowSource
+from kerasae.models.sources import RowSource, by_piece
 from kerasae.models.streams import FiniteLoss, is_checked, plain_errors
 from kerasae.models.training import Logs, evaluate_rows, fit_rows
 from kerasae.validation import check_count, is_array
@@ -340,6 +340,7 @@ class RowModel(CheckedModel):
         logs = self._of_evaluation(logs)
         return logs if return_dict else self._as_list(logs)
 
+    @by_piece
     def predict(
         self,
         x: Any,

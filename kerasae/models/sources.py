@@ -1,53 +1,17 @@
-"""Rows that come in pieces, from files for example, instead of an array in memory."""
+"""What is done with rows in pieces: they are checked as they come, and outputs come as they do."""
 
-import abc
-from collections.abc import Iterator
-from typing import Any
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from kerasae.datasets.row_source import RowSource
+from kerasae.models.chunks import read_ahead
 
-class RowSource(abc.ABC):
-    """Rows in pieces, which `fit` and `evaluate` take in place of an array.
+F = TypeVar("F", bound=Callable[..., Any])
 
-    A subclass reads them. `fit` asks for all pieces once an epoch, checks them, copies them
-    together into chunks of about 64 MB and trains on one chunk while the next is read in a thread.
-    Only a few chunks and the piece at hand are in memory.
-
-    Attributes:
-        rows: How many rows there are, None if only reading them tells.
-        columns: Names of the columns, or None. Pieces that are tables are matched by name.
-
-    Example:
-        >>> import kerasae
-        >>> class Lines(RowSource):
-        ...     rows = 30
-        ...
-        ...     def pieces(self, rng=None):
-        ...         starts = np.arange(0, 30, 10)
-        ...         for start in starts if rng is None else rng.permutation(starts):
-        ...             yield np.linspace(start, start + 9, 10)[:, None] * np.ones(8)
-        >>> model = kerasae.stacked_autoencoder((8,), (2,))
-        >>> history = model.fit(Lines(), epochs=2, verbose=0)
-        >>> len(history.history["loss"])
-        2
-    """
-
-    rows: int | None = None
-    columns: tuple[str, ...] | None = None
-
-    @abc.abstractmethod
-    def pieces(self, rng: np.random.Generator | None = None) -> Iterator[Any]:
-        """Reads all rows once; it is called in a thread.
-
-        Args:
-            rng: What to mix the order of the pieces by; None for the source's own order. The same
-                generator must give the same order.
-
-        Yields:
-            Rows, an array or table of shape (some, *row_shape), or a tuple of rows, targets and
-            sample weights. All pieces have one type of numbers.
-        """
+__all__ = ["CheckedSource", "RowSource", "by_piece"]
 
 
 class CheckedSource(RowSource):
@@ -66,3 +30,38 @@ class CheckedSource(RowSource):
         """The pieces, as tuples of arrays."""
         for piece in self.source.pieces(rng):
             yield self.check(piece)
+
+
+def by_piece(function: F) -> F:
+    """Makes a function of a model and rows take a `RowSource`, too.
+
+    Of a source it gives an iterator of its outputs for each piece, the next one being read in a
+    thread meanwhile; nothing of a piece is kept.
+
+    Args:
+        function: Function whose first arguments are the model and `x`.
+
+    Returns:
+        The function.
+    """
+
+    @functools.wraps(function)
+    def taking_sources(model: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(x, RowSource):
+            return function(model, x, *args, **kwargs)
+        return _outputs(lambda piece: function(model, piece, *args, **kwargs), x)
+
+    return cast(F, taking_sources)
+
+
+def _outputs(function, source):
+    first = 0
+    for piece in read_ahead(source):
+        try:
+            output = function(piece)
+        except (TypeError, ValueError) as error:
+            if not first:
+                raise
+            raise type(error)(f"{error} (rows from {first:,} on)") from error
+        yield output
+        first += len(piece)

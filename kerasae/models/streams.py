@@ -33,6 +33,7 @@ class RowCheck:
         columns: Names of the columns, or None for those of the first table.
         exact: Which columns have to come in float64, of which Keras makes float32, or None.
         learns: Function that takes the names of the columns of a first table, or None.
+        keeps: Whether columns that have to come in float64 stay so, as they do in memory.
     """
 
     def __init__(
@@ -45,9 +46,11 @@ class RowCheck:
         columns: Sequence[str] | None = None,
         exact: np.ndarray | None = None,
         learns: Callable[[tuple[str, ...]], None] | None = None,
+        keeps: bool = False,
     ) -> None:
         self.where, self.row_shape, self.limits = where, tuple(row_shape), limits
         self.wanted, self.columns, self.exact, self.learns = wanted, columns, exact, learns
+        self.keeps, self._bound = keeps, min(float(limits[1].min()), -float(limits[0].max()))
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the model that `learns` belongs to."""
@@ -57,21 +60,26 @@ class RowCheck:
         """A batch that was checked, as an array."""
         first = names_of(batch) if self.columns is None else None
         self.columns = self.columns if first is None else tuple(first)
-        x, _ = bounded_rows(batch, self.row_shape, self.columns, self.where, wide=True)
-        outside = ((x < self.limits[0]) | (x > self.limits[1])).any(axis=0)
-        if outside.any():
-            index = np.argwhere(outside)[0]
-            found = f"values outside in {column(index, self.columns)}"
-            raise ValueError(f"{self._requirement()} {found}")
+        x, bound = bounded_rows(batch, self.row_shape, self.columns, self.where, wide=True)
+        if bound > self._bound:
+            outside = ((x < self.limits[0]) | (x > self.limits[1])).any(axis=0)
+            if outside.any():
+                index = np.argwhere(outside)[0]
+                found = f"values outside in {column(index, self.columns)}"
+                raise ValueError(f"{self._requirement()} {found}")
         if rows not in (None, len(x)):
             raise ValueError(
                 f"{self.where} must have one row for each of x. Received: {len(x)} for {rows} rows"
             )
-        if self.exact is not None and x.dtype.itemsize > 4:
+        if self.exact is not None and x.dtype.itemsize > 4 and not self.keeps:
             raise ValueError(lost_digits(self.exact, self.columns, self.where))
         if first is not None and self.learns is not None:
             self.learns(tuple(self.columns or ()))
-        return x.astype("float32", copy=False) if x.dtype == "float64" else x
+        if self.keeps and names_of(batch) is not None:
+            # All pieces have one type, whatever those of their columns are.
+            return x.astype("float64" if self.exact is not None else "float32", copy=False)
+        narrow = x.dtype == "float64" and self.exact is None
+        return x.astype("float32", copy=False) if narrow else x
 
     def spec(self, spec: Any) -> None:
         """Refuses what can be seen of a dataset before it is read."""

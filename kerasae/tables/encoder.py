@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasae.datasets.row_source import RowSource
+from kerasae.datasets.sampling import Moments, Sample
 from kerasae.layers.base import LayerOptions
 from kerasae.tables.layout import CATEGORY, Layout, entropy, split_target
 from kerasae.tables.losses import TableError, TableLikelihood, TableLoss
@@ -160,36 +162,53 @@ class TableEncoder(keras.layers.Layer):
             setattr(self, name, np.array(store[name]))
 
     def adapt(self, data: Any) -> None:
-        """Measures the numbers of each column, and how often each level occurs.
+        """Measures the numbers of each column, and how often each level occurs, in one pass.
 
         Args:
-            data: Table or codes to train on.
+            data: Table or codes to train on, or a `RowSource` of such pieces. Its quantiles are
+                those of a sample of 200,000 rows, all else is that of all rows.
 
         Raises:
             ValueError: What `Schema.codes` refuses.
         """
-        codes = self.schema.codes(data, "data")
+        whole = not isinstance(data, RowSource)
+        pieces = [(np.empty(0, "uint64"), data)] if whole else data.numbered()
+        moments, drawn = Moments(), Sample()
+        counts = [np.zeros(width, "int64") for _, width in self.layout.columns]
+        codes: np.ndarray | None = None
+        for numbers, piece in pieces:
+            codes = self.schema.codes(piece, "data")
+            moments.add(codes)
+            for i, cells in enumerate(codes.T):
+                if self.layout.columns[i][0] == CATEGORY:
+                    present = cells[~np.isnan(cells)].astype("int64")
+                    counts[i] += np.bincount(present, minlength=len(counts[i]))
+            if not whole:
+                drawn.add(numbers, codes)
         self.build()
-        numbers = codes[:, self.layout.values].astype("float64")
-        for i, cells in enumerate(numbers.T):
-            self.mean[i], self.spread[i] = _center_and_spread(cells, self.numbers)
-            if self.numbers == "normal":
-                line = _normal_scores(cells, self.mean[i], self.spread[i])
-                self.quantiles[i], self.scores[i] = line
-        self._measure_weights(codes)
+        self._measure_numbers(moments, codes if whole else drawn.result()[1])
+        self._measure_weights(moments, counts)
 
-    def _measure_weights(self, codes):
+    def _measure_numbers(self, moments, codes):
+        """Center, spread and quantiles of numbers, the last two of some rows at least."""
+        for i, column in enumerate(self.layout.values):
+            cells = codes[:, column].astype("float64")
+            found = _center_and_spread(moments, column, cells, self.numbers)
+            self.mean[i], self.spread[i] = found
+            if self.numbers == "normal":
+                line = _normal_scores(cells, *found)
+                self.quantiles[i], self.scores[i] = line
+
+    def _measure_weights(self, moments, counts):
         """Weights such that a model which knows nothing of a row has the error 1 in each column."""
         spread = dict(zip(self.layout.values, self.spread, strict=True))
-        for i, (kind, width) in enumerate(self.layout.columns):
-            present = codes[:, i][~np.isnan(codes[:, i])]
+        for i, (kind, _) in enumerate(self.layout.columns):
             if kind == CATEGORY:
-                counts = np.bincount(present.astype("int64"), minlength=width)
-                typical = entropy(counts / max(1, counts.sum())) if len(present) else 0.0
+                seen = counts[i].sum()
+                typical = entropy(counts[i] / seen) if seen else 0.0
                 self.cell_weights[i] = 1 / max(typical, LEAST_ENTROPY)
             else:
-                part = present / spread[i] if len(present) else np.zeros(1)
-                variance = float(np.var(part, dtype="float64"))
+                variance = moments.variance[i] / float(spread[i]) ** 2
                 # In the other scalings, a spread of 1 is what is usual, whatever the outliers.
                 self.cell_weights[i] = 1 / variance if self.numbers == "range" and variance else 1.0
 
@@ -310,15 +329,18 @@ def _first_highest(levels):
     return ops.min(ops.where(highest, position, np.float32(count)), axis=-1)
 
 
-def _center_and_spread(cells, how):
+def _center_and_spread(moments, column, cells, how):
     present = cells[~np.isnan(cells)]
     if not len(present):
         return 0.0, 1.0
-    if how in ("standard", "range"):
-        center, spread = present.mean(), present.std() if how == "standard" else np.ptp(present)
+    center, deviation = moments.mean[column], np.sqrt(moments.variance[column])
+    if how == "range":
+        spread = float(moments.high[column]) - float(moments.low[column])
+    elif how == "standard":
+        spread = deviation
     else:
         low, center, high = np.quantile(present, [0.25, 0.5, 0.75])
-        spread = 0.7413 * (high - low) or present.std()
+        spread = 0.7413 * (high - low) or deviation
     tiny = max(np.finfo("float32").tiny, 1e-6 * abs(center))
     # A constant column is divided by 1: a later drift keeps its size.
     return center, spread if spread > tiny else 1.0

@@ -38,7 +38,8 @@ def table_autoencoder(
     which every column counts alike: see `TableLoss`.
 
     Args:
-        table: The table to train on, rows as dicts, or the path of a file.
+        table: The table to train on, rows as dicts, the path of a file, or a `RowSource` of tables,
+            over which two passes are taken.
         hidden_units: Widths of the encoder's layers, the codings' last; by default 64 and half as
             many codings as columns.
         family: Name of the family in `ZOO`, or a builder with its arguments.

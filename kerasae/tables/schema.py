@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from kerasae.datasets.files import read_table
+from kerasae.datasets.row_source import RowSource
 from kerasae.tables.columns import Column
 from kerasae.tables.frames import arrow_columns, as_frame, as_library, library_of
 from kerasae.tables.kinds import column_of, identifiers
+from kerasae.tables.survey import Survey, survey
 from kerasae.validation import is_table, left_out, names_of, unknown
 
 VERSION = 1
@@ -97,7 +99,9 @@ class Schema:
         texts and columns without values are left out with a warning; constant columns are kept.
 
         Args:
-            table: Table of pandas, polars or pyarrow, rows as dicts, or the path of a file.
+            table: Table of pandas, polars or pyarrow, rows as dicts, the path of a file, or a
+                `RowSource` of tables, over which one pass is taken: extremes and missing cells are
+                those of all rows, kinds and levels those of 200,000 rows drawn at random.
             columns: Names of the columns to learn, which are kept whatever they hold; by default
                 all.
             drop: Names of columns to leave out.
@@ -118,6 +122,9 @@ class Schema:
         """
         if isinstance(table, str | os.PathLike):
             where, table = str(table), read_table(Path(table))
+        surveyed = survey(table) if isinstance(table, RowSource) else None
+        surveyed = table if isinstance(table, Survey) else surveyed
+        table = table if surveyed is None else surveyed.table
         table = as_frame(table, where)
         cells = arrow_columns(table, where=where)
         given = {"columns": columns or (), "drop": drop, "ids": ids, "categorical": categorical}
@@ -126,7 +133,10 @@ class Schema:
         out = {**dict.fromkeys(drop, "dropped"), **dict.fromkeys(ids, "an identifier: as given")}
         chosen = [name for name in (columns or cells) if name not in out]
         sure = {*(columns or ()), *categorical, *keep}
-        numbering = identifiers({name: cells[name] for name in chosen if name not in sure})
+        unsure = [name for name in chosen if name not in sure]
+        numbering = identifiers({name: cells[name] for name in unsure})
+        if surveyed is not None:
+            numbering |= {name: why for name, why in surveyed.indices.items() if name in unsure}
         found = {
             name: numbering.get(name)
             or column_of(
@@ -140,6 +150,7 @@ class Schema:
         }
         reasons = {name: why for name, why in found.items() if isinstance(why, str)}
         kept = [one for one in found.values() if isinstance(one, Column)]
+        kept = kept if surveyed is None else [surveyed.mended(one) for one in kept]
         if not kept:
             why = "; ".join(f"'{name}', {why}" for name, why in {**out, **reasons}.items())
             raise ValueError(

@@ -91,10 +91,10 @@ def csv_table(
         source = source.as_windows()
         warnings.warn(f"the encoding is a guess ({source.place})", UserWarning, stacklevel=2)
         table = _table(source, texts)
-    if source.separator != "," and _has_decimal_commas(table, label):
+    if source.separator != "," and has_decimal_commas(table, label):
         source = source._replace(decimal=",")
         table = _table(source, texts)
-    _check_header(table, source)
+    check_header(table, source)
     names = table.column_names
     shown = [name[1:] if APOSTROPHE.match(name) else name for name in names]
     return table.rename_columns(shown), source
@@ -153,7 +153,8 @@ def _is_utf8(table):
         return False
 
 
-def _has_decimal_commas(table, label):
+def has_decimal_commas(table: Any, label: str | Sequence[str] | None) -> bool:
+    """Whether a column of texts, other than that of labels, holds numbers with commas in them."""
     from pyarrow import compute  # noqa: PLC0415
 
     texts = (table[i] for i, name in enumerate(table.column_names) if name not in labels_of(label))
@@ -164,7 +165,7 @@ def _has_decimal_commas(table, label):
     )
 
 
-def _check_header(table, source):
+def check_header(table: Any, source: Source) -> None:
     """Refuses a first line of values: one where each column of numbers has a value for its name."""
     names = table.column_names
     numeric, texts = [], {}

@@ -85,7 +85,7 @@ def find_source(path: Path) -> Source:
     with path.open("rb") as raw:
         content = _unpack(raw, path) if packed else None
         head = raw.read(HEAD) if content is None else content[:HEAD]
-        if encoding := _encoding(head):
+        if encoding := encoding_of(head):
             with damaged(path):
                 content = (content or head + raw.read()).decode(encoding).encode()
             head = content[:HEAD]
@@ -96,7 +96,7 @@ def find_source(path: Path) -> Source:
             head += more
     if b"\0" in head:
         raise ValueError(f"the file must be text. Received: zero bytes ({path})")
-    return Source(path, content, _separator(head.decode("utf-8-sig", "replace")))
+    return Source(path, content, separator_of(head.decode("utf-8-sig", "replace")))
 
 
 def _unpack(raw, path):
@@ -114,7 +114,7 @@ def _unpack(raw, path):
             check_unpacked(size, packed, path)
 
 
-def _encoding(head):
+def encoding_of(head: bytes) -> str | None:
     """The encoding that a mark or zero bytes show; None for all that has the bytes of ASCII."""
     if mark := next((mark for mark in MARKS if head.startswith(mark)), None):
         return MARKS[mark]
@@ -124,7 +124,7 @@ def _encoding(head):
     return None
 
 
-def _separator(head):
+def separator_of(head: str) -> str:
     """The separator that the first line has as often as the second, or else more than others."""
     lines = [line for line in re.split(NEWLINES, head) if line.strip()]
     first, second = (re.sub('"[^"]*"', "", line) for line in [*lines, "", ""][:2])

@@ -1,0 +1,360 @@
+"""Files and other data larger than memory, opened as sources of rows."""
+
+import functools
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasae.datasets.files import suffix_of
+from kerasae.datasets.files.arrow import arrow_table
+from kerasae.datasets.files.csv_parts import csv_parts
+from kerasae.datasets.files.parts import (
+    Part,
+    Parts,
+    array_parts,
+    expression_of,
+    feather_parts,
+    narrowed,
+    npy_parts,
+    parquet_parts,
+)
+from kerasae.datasets.row_source import RowSource
+from kerasae.validation import check_count, column_order, names_of
+
+FORMATS: dict[str, Callable[[Path, int], Parts]] = {
+    ".parquet": parquet_parts,
+    **dict.fromkeys((".csv", ".tsv", ".csv.gz", ".tsv.gz"), csv_parts),
+    **dict.fromkeys((".feather", ".arrow"), feather_parts),
+    ".npy": npy_parts,
+}
+# How many parts are read in turns where rows are shuffled.
+MIXED = 4
+# What parts without a known number of rows are taken to have, for the numbers of their rows.
+UNKNOWN = 2**40
+
+
+class OpenedRows(RowSource):
+    """Rows of parts, each of which is read without the others: row groups of files for example.
+
+    `fit` shuffles it: the order of the parts is mixed, four of them are read in turns, and the
+    rows within a chunk of about 64 MB, which has pieces of all four, are mixed. That is not
+    a uniform order of all rows: rows of a part stay within some chunks of each other. Where a file
+    is sorted, small row groups mix better than large ones. Parts of a .csv are whole files.
+
+    Args:
+        parts: The parts, in order.
+        columns: Names of the columns, in the order in which they are read, or None.
+        predicate: Expression of pyarrow for the rows that are read, or None.
+        held: Share, seed, and whether the rows are those held out, or None for all rows.
+
+    Attributes:
+        parts: The parts.
+        rows: How many rows there are, None before they were read once where no file says.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        columns: Sequence[str] | None = None,
+        predicate: Any = None,
+        held: tuple[float, int, bool] | None = None,
+    ) -> None:
+        self.parts = tuple(parts)
+        self.columns = None if columns is None else tuple(columns)
+        self.predicate, self.held = predicate, held
+        ends = [(part.first, part.rows) for part in self.parts]
+        if predicate is None and all(rows is not None for _, rows in ends):
+            self.rows = sum(rows for _, rows in ends)  # type: ignore[misc]
+            if held is not None:
+                out = _held_rows(tuple(ends), *held[:2])
+                self.rows = out if held[2] else self.rows - out
+
+    def pieces(self, rng: np.random.Generator | None = None) -> Iterator[Any]:
+        """The rows, as tables of pyarrow or arrays; see `RowSource.pieces`."""
+        return (piece for _, piece in self._numbered(rng))
+
+    def numbered(self) -> Iterator[tuple[np.ndarray, Any]]:
+        """The pieces in their order, each with the numbers of its rows among all of the files."""
+        return self._numbered(None)
+
+    def _numbered(self, rng):
+        seen = 0
+        parts = list(self.parts)
+        if rng is not None:
+            parts = [parts[i] for i in rng.permutation(len(parts))]
+        readers = iter([self._read(part) for part in parts])
+        for numbers, piece in _in_turns(readers, 1 if rng is None else MIXED):
+            seen += len(piece)
+            yield numbers, piece
+        self.rows = seen
+
+    def _read(self, part):
+        first = part.first
+        for piece in part.read(self.columns, self.predicate):
+            numbers = np.arange(first, first + len(piece), dtype="uint64")
+            first += len(piece)
+            if self.held is not None:
+                share, seed, wanted = self.held
+                chosen = held_out(numbers, share, seed) == wanted
+                if not chosen.any():
+                    continue
+                numbers, piece = numbers[chosen], rows_where(piece, chosen)  # noqa: PLW2901
+            yield numbers, piece
+
+    def select(self, columns: Sequence[str]) -> "OpenedRows":
+        """The same rows with some of the columns; cells of others are not read.
+
+        Args:
+            columns: Names of the columns, in the order in which they are to come.
+
+        Raises:
+            ValueError: There is no such column.
+        """
+        if self.columns is None:
+            raise ValueError("columns must go with a table. Received: rows without names")
+        column_order([name for name in self.columns if name in set(columns)], columns)
+        return OpenedRows(self.parts, columns, self.predicate, self.held)
+
+    def split(self, share: float, seed: int = 0) -> tuple["OpenedRows", "OpenedRows"]:
+        """Two sources: the rows to train on, and those held out.
+
+        A row is held out where a hash of its number among all rows of the files says so: the same
+        rows in every pass, on every machine, whatever else is read.
+
+        Args:
+            share: Share of the rows that are held out, in (0, 1), on average.
+            seed: The same seed holds out the same rows.
+
+        Raises:
+            ValueError: `share` lies outside (0, 1), or rows are held out already.
+        """
+        if not 0 < share < 1:
+            raise ValueError(f"share must lie in (0, 1). Received: share={share}")
+        if self.held is not None:
+            raise ValueError("a source must be split once. Received: a part of a split one")
+        train, held = (
+            OpenedRows(self.parts, self.columns, self.predicate, (share, seed, wanted))
+            for wanted in (False, True)
+        )
+        return train, held
+
+    def shard(self, index: int, count: int) -> "OpenedRows":
+        """Every `count`-th part from the one with this index on, for one of several workers."""
+        check_count("count", count)
+        return OpenedRows(self.parts[index::count], self.columns, self.predicate, self.held)
+
+    def __repr__(self) -> str:
+        rows = "unknown number of" if self.rows is None else f"{self.rows:,}"
+        columns = "" if self.columns is None else f", {len(self.columns)} columns"
+        return f"OpenedRows({rows} rows{columns}, {len(self.parts)} parts)"
+
+
+def open(  # noqa: A001
+    source: Any, *, columns: Sequence[str] | None = None, predicate: Any = None
+) -> OpenedRows:
+    """Opens data that need not fit in memory, for `fit` and all that looks at rows.
+
+    Parquet files are read by row groups and Feather files by record batches, of the wanted columns
+    alone; .npy files are mapped into memory; .csv files are read in blocks.
+
+    Args:
+        source: Path of a .parquet, .feather, .arrow, .csv, .tsv (both also with .gz) or .npy file;
+            of a folder of files of one format, partitioned Parquet as Spark and Hive write it
+            included; a list of paths; an array or a table; a list of arrays or tables, or a
+            function without arguments that returns an iterator over them.
+        columns: Names of the columns to read, in this order; by default all.
+        predicate: Which rows to read: a `pyarrow.compute.Expression`, or a list of conditions
+            `("age", ">", 30)` that all hold. Row groups without such rows are not read.
+
+    Returns:
+        An `OpenedRows`.
+
+    Raises:
+        ValueError: Another format, a damaged file, a folder of none of them, or no such column.
+        TypeError: Something else than a source, an iterator for example that can be read only once.
+        FileNotFoundError: The file does not exist.
+        ModuleNotFoundError: pyarrow is missing.
+
+    Example:
+        >>> import tempfile, pyarrow as pa
+        >>> from pyarrow import parquet
+        >>> path = tempfile.mkdtemp() + "/rows.parquet"
+        >>> table = pa.table({"age": range(1000), "height": [1.7] * 1000})
+        >>> parquet.write_table(table, path, row_group_size=100)
+        >>> kerasae.datasets.open(path)
+        OpenedRows(1,000 rows, 2 columns, 10 parts)
+        >>> some = kerasae.datasets.open(path, columns=["height"], predicate=[("age", "<", 150)])
+        >>> sum(len(piece) for piece in some)
+        150
+        >>> train, test = kerasae.datasets.open(path).split(0.2)
+        >>> sum(map(len, train)), sum(map(len, test))
+        (810, 190)
+    """
+    parts, names = _parts_of(source)
+    if predicate is not None and isinstance(predicate, list | tuple):
+        predicate = expression_of(predicate)
+    opened = OpenedRows(parts, names, predicate)
+    return opened if columns is None else opened.select(columns)
+
+
+def _parts_of(source) -> Parts:
+    if isinstance(source, str | os.PathLike):
+        return _parts_of_path(Path(source), 0)
+    if callable(source) and not hasattr(source, "__len__"):
+        first = next(iter(source()), None)
+        names = None if first is None else names_of(as_piece(first))
+        return Parts([Part(0, None, _reader(source))], None if names is None else tuple(names))
+    if not (isinstance(source, list | tuple | Mapping) or hasattr(source, "shape")):
+        raise TypeError(
+            "source must be a path, arrays or tables, or a function that makes an iterator over "
+            f"them. Received: a {type(source).__name__}. Try lambda: rows() for a generator"
+        )
+    if isinstance(source, list | tuple) and source:
+        if all(isinstance(one, str | os.PathLike) for one in source):
+            return _joined([Path(one) for one in source])
+        if hasattr(source[0], "shape") or names_of(source[0]) is not None:
+            return _parts_of_list(source)
+    return _parts_of_list([source])
+
+
+def _parts_of_list(pieces):
+    parts, first = [], 0
+    for one in pieces:
+        piece = as_piece(one)
+        if isinstance(piece, np.ndarray):
+            parts += array_parts(piece, first).parts
+        else:
+            parts.append(Part(first, len(piece), _reader(lambda piece=piece: [piece])))
+        first += len(piece)
+    names = names_of(as_piece(pieces[0]))
+    return Parts(parts, None if names is None else tuple(names))
+
+
+def _reader(make):
+    """Reads what a function makes anew in every pass."""
+
+    def read(columns, predicate):
+        for one in make():
+            piece = as_piece(one)
+            if isinstance(piece, np.ndarray):
+                for part in array_parts(piece).parts:
+                    yield from part.read(columns, predicate)
+            else:
+                yield from narrowed(piece, columns, predicate)
+
+    return read
+
+
+def _parts_of_path(path, first):
+    suffix = suffix_of(path)
+    if path.is_dir() and suffix not in FORMATS:
+        files = (one for one in path.rglob("*") if one.is_file() and not _is_hidden(one, path))
+        found = sorted(files)
+        suffixes = {suffix_of(one) for one in found} & FORMATS.keys()
+        if suffixes == {".parquet"}:
+            return parquet_parts(path, first)
+        if len(suffixes) != 1:
+            raise ValueError(
+                f"path must be a folder of files of one format, {', '.join(FORMATS)}. "
+                f"Received: {', '.join(sorted(suffixes)) or 'none'} ({path})"
+            )
+        return _joined([one for one in found if suffix_of(one) in suffixes])
+    if suffix not in FORMATS:
+        raise ValueError(f"path must end in {', '.join(FORMATS)}. Received: {path}")
+    if not (path.is_file() or (suffix == ".parquet" and path.is_dir())):
+        raise FileNotFoundError(f"path must be a file that exists. Received: path={str(path)!r}")
+    return FORMATS[suffix](path, first)
+
+
+def _joined(paths):
+    """The parts of files with the same columns, one after the other."""
+    parts: list[Part] = []
+    columns, first = None, 0
+    for i, path in enumerate(paths):
+        found = _parts_of_path(path, first)
+        columns = found.columns if not i else columns
+        if (found.columns is None) != (columns is None) or set(found.columns or ()) != set(
+            columns or ()
+        ):
+            raise ValueError(
+                f"all files must have the same columns. Received: others than {paths[0]} has "
+                f"({path})"
+            )
+        parts += found.parts
+        last = parts[-1]
+        first = last.first + (UNKNOWN if last.rows is None else last.rows)
+    return Parts(parts, columns)
+
+
+def _is_hidden(path, folder):
+    return any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+
+
+def as_piece(x: Any) -> Any:
+    """Rows as an array of NumPy or a table of pyarrow, which rows can be taken of."""
+    if isinstance(x, Mapping) or names_of(x) is not None:
+        return x if hasattr(x, "combine_chunks") else arrow_table(x)
+    return np.asanyarray(x)
+
+
+def rows_where(piece: Any, chosen: np.ndarray) -> Any:
+    """The rows of an array, or of a table of pyarrow, for which a boolean array is true."""
+    if isinstance(piece, np.ndarray):
+        return piece[chosen]
+    return piece.take(np.flatnonzero(chosen))
+
+
+def _in_turns(readers, at_once):
+    """Items of some iterators in turns, each of which is followed by the next at its end."""
+    active: list[Iterator[Any]] = []
+    while True:
+        while len(active) < at_once and (one := next(readers, None)) is not None:
+            active.append(one)
+        if not active:
+            return
+        for one in tuple(active):
+            item = next(one, None)
+            if item is None:
+                active.remove(one)
+            else:
+                yield item
+
+
+def hashed(numbers: np.ndarray, seed: int = 0) -> np.ndarray:
+    """A number in [0, 1) for each row, which looks drawn at random and follows from its number.
+
+    Args:
+        numbers: uint64 array of the numbers of rows.
+        seed: The same seed gives the same numbers.
+
+    Returns:
+        float64 array.
+
+    Reference: Steele, Lea and Flood (2014), Fast splittable pseudorandom number generators.
+    """
+    with np.errstate(over="ignore"):
+        z = numbers.astype("uint64") + np.uint64((seed * 0x9E3779B97F4A7C15 + 1) % 2**64)
+        z *= np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z ^= z >> np.uint64(31)
+    return (z >> np.uint64(11)) * 2.0**-53
+
+
+@functools.lru_cache(maxsize=8)
+def _held_rows(ends, share, seed):
+    """How many rows of parts, each given by its first row and their number, are held out."""
+    step = 2**22
+    starts = ((first + i, first + rows) for first, rows in ends for i in range(0, rows, step))
+    return sum(
+        int(held_out(np.arange(i, min(i + step, end), dtype="uint64"), share, seed).sum())
+        for i, end in starts
+    )
+
+
+def held_out(numbers: np.ndarray, share: float, seed: int = 0) -> np.ndarray:
+    """Whether rows are held out, by a hash of their numbers; see `OpenedRows.split`."""
+    return hashed(numbers, seed) < share

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from kerasae.models.sources import by_piece
+from kerasae.datasets.reading import by_piece
 
 if TYPE_CHECKING:
     from kerasae.models import Autoencoder

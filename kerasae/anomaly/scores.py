@@ -12,9 +12,9 @@ from kerasae.anomaly.learning import norms_and_distances
 from kerasae.anomaly.parts import ScoreParts
 from kerasae.anomaly.reference import draw_reference
 from kerasae.anomaly.worst_columns import WorstColumns, worst_columns
+from kerasae.datasets.reading import by_piece
 from kerasae.datasets.row_source import RowSource
 from kerasae.datasets.sampling import sample
-from kerasae.models.sources import by_piece
 from kerasae.validation import as_numbers, is_array, required
 
 if TYPE_CHECKING:

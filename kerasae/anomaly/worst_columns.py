@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from kerasae.models.sources import by_piece
+from kerasae.datasets.reading import by_piece
 from kerasae.validation import check_count
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ import numpy as np
 from keras import ops
 
 from kerasae.atomic import remove_partials, write_file
+from kerasae.models.training import Position
 
 # Attributes that Keras's counting and comparing callbacks keep between epochs.
 COUNTERS = (
@@ -31,8 +32,9 @@ class AtomicBackup(keras.callbacks.Callback):
     state of noise out. Before each epoch but the first, one file is written beside the backup,
     flushed and renamed over it: weights, optimizer, the seed states of all layers, those of NumPy's
     and Python's generators (which shuffle the rows on some backends), and the number of the epoch.
-    A kill at any moment, while writing too, costs one epoch at most. The next `fit` of
-    the same program goes on from there; one that reaches its end deletes the backup.
+    Within an epoch that takes longer, it is written twice a minute. A kill at any moment, while
+    writing too, costs that much or one epoch. The next `fit` of the same program goes on from
+    there; one that reaches its end deletes the backup.
 
     Weights that are not finite are never stored: the last sound state stays. The learning rate is
     part of the state: after a change of arguments, delete the directory or name another.
@@ -48,6 +50,8 @@ class AtomicBackup(keras.callbacks.Callback):
             done by then. A `fit` that goes on from there trains no more.
         seconds: Least time between two backups, for epochs that take less than writing one. A kill
             costs the epochs of this time.
+        within: Seconds between two backups within an epoch; infinity for none. Of datasets,
+            generators and several devices, which Keras's own loop trains on, there are none.
 
     Attributes:
         path: Path of the backup, `directory/backup.npz`.
@@ -56,7 +60,7 @@ class AtomicBackup(keras.callbacks.Callback):
 
     Raises:
         OSError: The disk is full or not writable; the backup of before is whole.
-        ValueError: The backup is damaged, or of another model; `seconds` is below 0.
+        ValueError: The backup is damaged, or of another model; a number of seconds is below 0.
 
     Warns:
         UserWarning: `fit` ends with weights that are not finite, and the backup is kept.
@@ -72,19 +76,23 @@ class AtomicBackup(keras.callbacks.Callback):
         False
     """
 
+    needs_every_batch = False  # an epoch is left and entered where the loop looks up
+
     def __init__(
         self,
         directory: str | os.PathLike[str],
         callbacks: Sequence[keras.callbacks.Callback] = (),
         keep: bool = False,
         seconds: float = 0.0,
+        within: float = 30.0,
     ) -> None:
         super().__init__()
-        if not seconds >= 0:
-            raise ValueError(f"seconds must be at least 0. Received: seconds={seconds}")
+        for name, value in {"seconds": seconds, "within": within}.items():
+            if not value >= 0:
+                raise ValueError(f"{name} must be at least 0. Received: {name}={value}")
         self.path = Path(directory) / "backup.npz"
         self.callbacks = tuple(callbacks)
-        self.keep, self.seconds = keep, seconds
+        self.keep, self.seconds, self.within = keep, seconds, within
         self._written = -math.inf
         self.history: dict[str, list[Any]] = {}
 
@@ -96,7 +104,7 @@ class AtomicBackup(keras.callbacks.Callback):
         if not self.path.exists():
             _check_writable(self.path.parent)
             return
-        state, arrays, best = _read(self.path)
+        state, arrays, metrics, best = _read(self.path)
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
         variables = self._variables()
@@ -114,6 +122,9 @@ class AtomicBackup(keras.callbacks.Callback):
         self._counted = state["callbacks"], best
         self.history = state.get("history", {})
         self.model._initial_epoch = self._epochs = state["epoch"]
+        if position := state.get("position"):
+            # The loop takes it; Keras's own begins the epoch anew.
+            self.model._resumed = Position(position[0], position[1], metrics)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         # Here, not at the end of an epoch: the other callbacks have now done their part of it, and
@@ -124,7 +135,15 @@ class AtomicBackup(keras.callbacks.Callback):
         elif self._counted is not None:
             _restore_callbacks(self.callbacks, *self._counted)
         self._started = True
+        self._looked = time.monotonic()
         self.model._initial_epoch = None  # Keras would start every later fit there
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        position = getattr(self.model, "_position", None)
+        late = time.monotonic() >= self._looked + self.within
+        if position is not None and late and not self.model.stop_training:
+            self._write(self._epochs, position)
+            self._written = self._looked = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._epochs = epoch + 1
@@ -154,7 +173,7 @@ class AtomicBackup(keras.callbacks.Callback):
     def _variables(self):
         return [*self.model.variables, *self.model.optimizer.variables]
 
-    def _write(self, epoch):
+    def _write(self, epoch, position=None):
         arrays = [ops.convert_to_numpy(variable) for variable in self._variables()]
         if not all(np.isfinite(array).all() for array in arrays):
             return
@@ -165,9 +184,13 @@ class AtomicBackup(keras.callbacks.Callback):
             "numpy": np.random.get_state(),  # noqa: NPY002
             "callbacks": counted,
             "history": self.history,
+            "position": None if position is None else [position.steps, position.seed],
         }
         text = json.dumps(state, default=lambda array: array.tolist())
         named = {f"variable {i}": array for i, array in enumerate(arrays)}
+        if position is not None:
+            metrics = map(ops.convert_to_numpy, self.model.metrics_variables)
+            named |= {f"metric {i}": array for i, array in enumerate(metrics)}
         try:
             write_file(
                 self.path, lambda file: np.savez(file, state=np.array(text), **named, **best)
@@ -189,7 +212,7 @@ def _check_writable(folder):
 
 
 def _read(path):
-    """The state, the arrays of the variables, and the arrays of the callbacks, of a backup."""
+    """The state of a backup, and the arrays of variables, of metrics and of callbacks."""
     try:
         with np.load(path) as file:
             arrays = {name: file[name] for name in file.files}
@@ -200,8 +223,11 @@ def _read(path):
             f"Received: {' '.join(str(error).split())[:200]} ({path}). "
             "Try deleting it to start anew"
         ) from error
-    variables = [array for name, array in arrays.items() if name.startswith("variable ")]
-    return state, variables, {k: v for k, v in arrays.items() if not k.startswith("variable ")}
+    variables, metrics, best = (
+        {name: array for name, array in arrays.items() if name.split(" ")[0] == kind}
+        for kind in ("variable", "metric", "best")
+    )
+    return state, [*variables.values()], (*metrics.values(),), best
 
 
 def _tuples(state):

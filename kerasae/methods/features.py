@@ -7,9 +7,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasae.datasets.reading import by_piece
 from kerasae.layers.scaling import scale
 from kerasae.models import Autoencoder
-from kerasae.models.sources import by_piece
 from kerasae.validation import unknown
 
 

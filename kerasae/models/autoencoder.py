@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from kerasae.anomaly.calibration import AnomalyCalibration, row_mean
+from kerasae.datasets.reading import by_piece
 from kerasae.layers.base import autoencoder_layers, walk
 from kerasae.layers.corruption import noise_level
 from kerasae.layers.maps import anomaly_map
@@ -26,7 +27,6 @@ from kerasae.models.losses import Likelihood, needs_unit_interval
 from kerasae.models.padding import fill_padding, real_steps, step_weights
 from kerasae.models.programs import gives_scaled, outputs_are_scaled, scaled_outputs
 from kerasae.models.row_model import RowModel
-from kerasae.models.sources import by_piece
 from kerasae.series.calibration import StepCalibration
 from kerasae.validation import as_rows, check_count, is_table, names_of, unknown
 

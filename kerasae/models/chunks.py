@@ -1,16 +1,14 @@
 """Rows as the training loop takes them: in chunks on the device, the next one made in a thread."""
 
-import contextlib
 import functools
 import math
-import queue
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import keras
 import numpy as np
 
+from kerasae.datasets.reading import read_ahead
 from kerasae.datasets.row_source import RowSource
 
 # Bytes of rows in memory that are put on an accelerator at once, whose memory the model needs, too.
@@ -206,41 +204,6 @@ def _fill(buffer, part):
             f"Received: {part.dtype} after {buffer.dtype}. Try float32"
         )
     buffer[...] = part
-
-
-def read_ahead(items: Iterable[Any]) -> Iterator[Any]:
-    """The items of an iterable, of which the next one is made in a thread.
-
-    An error in the thread is raised here.
-    """
-    made: queue.Queue = queue.Queue(maxsize=1)
-    stopped = threading.Event()
-
-    def make():
-        try:
-            for item in items:
-                made.put((item, None))
-                if stopped.is_set():
-                    return
-            made.put((None, StopIteration()))
-        except BaseException as error:
-            made.put((None, error))
-
-    thread = threading.Thread(target=make, daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, error = made.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
-            yield item
-    finally:
-        stopped.set()
-        with contextlib.suppress(queue.Empty):
-            made.get_nowait()  # the thread waits for room, or is about to put its last item
-        thread.join(5)  # a source that hangs does not hold up the end
 
 
 def on_device(rows: np.ndarray) -> Any:

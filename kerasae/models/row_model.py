@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasae.datasets.reading import by_piece
 from kerasae.layers.base import autoencoder_layers, walk
 from kerasae.layers.rolling import Rolling
 from kerasae.models.adam import FusedAdam
@@ -22,9 +23,9 @@ from kerasae.models.programs import (
     runs_programs,
     scaled_outputs,
 )
-from kerasae.models.sources import RowSource, by_piece
+from kerasae.models.sources import RowSource
 from kerasae.models.streams import FiniteLoss, is_checked, plain_errors
-from kerasae.models.training import Logs, evaluate_rows, fit_rows
+from kerasae.models.training import Logs, Position, evaluate_rows, fit_rows
 from kerasae.validation import check_count, is_array
 
 # What Keras's own `fit` and `evaluate` are needed for.
@@ -65,6 +66,9 @@ class RowModel(CheckedModel):
         self._given_steps: int | None = None
         self._given_jit: bool | str = "auto"
         self._metrics_built = self._steps_logged = False
+        # Where the loop is in an epoch, and where a backup says that it is to go on.
+        self._position: Position | None = None
+        self._resumed: Position | None = None
 
     def compile(
         self,

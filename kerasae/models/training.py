@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
@@ -12,6 +12,23 @@ from kerasae.models.programs import gains_by_xla
 
 logger = logging.getLogger("kerasae")
 Logs = dict[str, Any]
+
+
+class Position(NamedTuple):
+    """How far an epoch has come, from which it can go on as if nothing had been.
+
+    Attributes:
+        steps: Number of steps that were taken.
+        seed: What the order of the rows in this epoch follows from.
+        metrics: The values of the variables of the metrics, or none.
+    """
+
+    steps: int
+    seed: Any
+    metrics: tuple[Any, ...] = ()
+
+
+START = Position(0, None)
 
 
 def fit_rows(
@@ -57,12 +74,15 @@ def fit_rows(
     logs: Logs = {}
     # Keras's BackupAndRestore, and AtomicBackup, say here where a resumed fit begins.
     initial_epoch = model._initial_epoch or initial_epoch
+    resumed, model._resumed = model._resumed, None
     # By all epochs: one that is resumed takes the same programs, to the same bits.
     xla = gains_by_xla(model, math.inf if rows.num_batches is None else rows.num_batches * epochs)
     for epoch in range(initial_epoch, epochs):
         model.reset_metrics()
         callbacks.on_epoch_begin(epoch)
-        logs = _run_epoch(model, "train", rows, callbacks, xla=xla, seed=model._next_order_seed())
+        resumed = resumed or Position(0, model._next_order_seed())
+        logs = _run_epoch(model, "train", rows, callbacks, xla=xla, start=resumed)
+        resumed = model._position = None
         if validate and _is_due(epoch, validation_freq):
             logs.update({f"val_{name}": value for name, value in validate(callbacks).items()})
         callbacks.on_epoch_end(epoch, logs)
@@ -103,27 +123,35 @@ def evaluate_rows(model: Any, rows: Chunks, *, verbose: int | str, callbacks: An
     return logs
 
 
-def _run_epoch(model, kind, rows, callbacks, *, xla=False, seed=None):
+def _run_epoch(model, kind, rows, callbacks, *, xla=False, start=START):
     begin = getattr(callbacks, f"on_{kind}_batch_begin")
     end = getattr(callbacks, f"on_{kind}_batch_end")
     flag = "stop_training" if kind == "train" else "stop_evaluating"
     fixed = model._given_steps or (1 if _watches_batches(model, callbacks, kind) else None)
-    step, logs = 0, {}
-    for chunk in rows.chunks(seed):
+    step, logs, metrics = 0, {}, start.metrics
+    for chunk in rows.chunks(start.seed):
         model._build_metrics(chunk.parts)
-        first, count = 0, math.ceil(chunk.rows / chunk.batch_size)
+        for variable, value in zip(
+            model.metrics_variables if metrics else (), metrics, strict=True
+        ):
+            variable.assign(value)
+        metrics = ()
+        count = math.ceil(chunk.rows / chunk.batch_size)
+        first = min(start.steps - step, count) if step < start.steps else 0
+        step += first
         while first < count and not getattr(model, flag):
             steps = min(fixed or model._programs.steps(kind), count - first)
             begun = step
             begin(begun)
             logs = model._programs.run(kind, chunk, first, steps, xla=xla)
             first, step = first + steps, step + steps
+            model._position = Position(step, start.seed) if kind == "train" else model._position
             # Keras counts all steps of an execution, those beyond the last batch, too.
             end(max(step, begun + (model._given_steps or 1)) - 1, logs)
         if getattr(model, flag):
             break
     metrics = model.get_metrics_result()
-    if set(metrics) == set(logs):  # a step of the user's own may give other logs
+    if not logs or set(metrics) == set(logs):  # a step of the user's own may give other logs
         logs = metrics
     return {name: _number(value) for name, value in logs.items()}
 

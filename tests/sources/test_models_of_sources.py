@@ -9,7 +9,7 @@ import kerasae
 from kerasae import anomaly, datasets
 from kerasae.anomaly import scores as scores_module
 from kerasae.datasets import sampling
-from kerasae.models import recipes
+from kerasae.models import chunks, recipes
 from kerasae.tables import Schema, TableEncoder
 
 ROWS = 600
@@ -229,3 +229,50 @@ def test_files_train_a_model(numbers, tmp_path):
     assert made.evaluate(test, return_dict=True, verbose=0)["mse"] == pytest.approx(
         np.mean(np.concatenate(list(made.reconstruction_error(test)))), rel=1e-4
     )
+
+
+class Killed(BaseException):
+    pass
+
+
+class Kill(keras.callbacks.Callback):
+    """Ends a fit within an epoch, after some steps."""
+
+    needs_every_batch = False
+
+    def __init__(self, step):
+        super().__init__()
+        self.step = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.model.optimizer.iterations >= self.step:
+            raise Killed
+
+
+@pytest.mark.parametrize("kind", ["source", "array"])
+@pytest.mark.parametrize("step", [27, 45])
+def test_a_fit_goes_on_within_an_epoch_to_the_same_bits(numbers, tmp_path, monkeypatch, kind, step):
+    monkeypatch.setattr(chunks, "SOURCE_BYTES", 4 * 4 * 32 * 5)  # five batches of 32
+    rows = opened(numbers) if kind == "source" else numbers.to_numpy("float32")
+
+    def run(*callbacks):
+        keras.utils.set_random_seed(4)
+        made = kerasae.denoising_autoencoder((4,), (8, 2))
+        made.compile(keras.optimizers.Adam(0.01), steps_per_execution=2)
+        history = made.fit(rows, epochs=4, verbose=0, callbacks=list(callbacks)).history
+        return made, history
+
+    def backup():
+        return kerasae.callbacks.AtomicBackup(tmp_path, within=0.0)
+
+    with pytest.raises(Killed):
+        run(backup(), Kill(step))
+    state = kerasae.callbacks.atomic_backup._read(tmp_path / "backup.npz")[0]
+    assert state["epoch"] * 19 + state["position"][0] in (step, step + 1)
+    resumed, history = run(backup())
+    whole, wanted = run()
+    for got, want in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, want)
+    assert history["loss"][0] == wanted["loss"][state["epoch"]]
+    assert history["mse"] == wanted["mse"][state["epoch"] :]
+    assert len(history["loss"]) == 4 - state["epoch"]

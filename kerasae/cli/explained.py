@@ -39,7 +39,10 @@ def worst_columns(worst: "WorstColumns") -> dict[str, Any]:
 
 
 def draw_worst(
-    autoencoder: "Autoencoder", x: np.ndarray, ids: Mapping[str, Any] | None = None
+    autoencoder: "Autoencoder",
+    x: np.ndarray,
+    ids: Mapping[str, Any] | None = None,
+    numbers: np.ndarray | None = None,
 ) -> Any:
     """A picture of the five rows with the largest errors, and of their worst columns."""
     from kerasae import anomaly, plots
@@ -47,7 +50,8 @@ def draw_worst(
     errors = autoencoder.reconstruction_error(x)
     rows = np.argsort(-errors, kind="stable")[:5]
     found = anomaly.worst_columns(autoencoder, x[rows], top=5)
-    titles = [f"row {row}{_named(ids, row)}, error {errors[row]:.4g}" for row in rows]
+    numbers = np.arange(len(x)) if numbers is None else numbers
+    titles = [f"row {numbers[row]}{_named(ids, row)}, error {errors[row]:.4g}" for row in rows]
     return plots.worst_columns(*found[:4], titles=titles)
 
 

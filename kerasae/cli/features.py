@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from kerasae.cli.streamed import StreamOption, is_streamed
 from kerasae.cli.terminal import (
     DataOption,
     KeepOption,
@@ -24,6 +25,7 @@ def features(
     key: KeyOption = None,
     label: LabelOption = None,
     keep: KeepOption = None,
+    stream: StreamOption = None,
 ) -> None:
     """Writes the deep features of all rows of DATA, in their order."""
     with starting():
@@ -32,6 +34,10 @@ def features(
         from kerasae.methods import deep_features
     check_suffix(output, (".parquet", ".csv", ".npy"))
     autoencoder = load_model(model)
+    if is_streamed(data, stream):
+        from kerasae.cli.scored_files import write_features
+
+        return write_features(autoencoder, data, output, layer, label, keep)
     rows = load_rows(autoencoder, data, key, label, keep)
     x = rows.x
     codings = deep_features(autoencoder, x, layer, verbose=verbosity()).reshape(len(x), -1)

@@ -6,12 +6,13 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from kerasae.cli.families import FamilyOption
 from kerasae.cli.imports import imported_beside
+from kerasae.cli.streamed import StreamOption, is_streamed, progress_of, survey_of
 from kerasae.cli.terminal import (
     THRESHOLDS,
     CategoricalOption,
@@ -139,43 +140,33 @@ def train(
     recurrent: Annotated[
         str | None, typer.Option(help="Recurrent layers for windows, gru or lstm.")
     ] = None,
+    stream: StreamOption = None,
 ) -> None:
     """Trains an autoencoder and saves it with its metrics and plots as OUTPUT/NAME/VERSION."""
     from kerasae.cli.comparison import compare_with_pca
-    from kerasae.validation import check_count, parse_layout, parse_size
+    from kerasae.validation import check_count, parse_layout
 
     check_name(name)
-    check_count("--epochs", epochs)
-    check_count("--batch-size", batch_size)
+    for option, count in {"--epochs": epochs, "--batch-size": batch_size}.items():
+        check_count(option, count)
     hidden_units = hidden and parse_layout(hidden)
     with starting():
         from kerasae import anomaly
         from kerasae.callbacks import StabilityGuard
         from kerasae.cli import series
         from kerasae.cli.backups import backup_folder
-        from kerasae.datasets.archives import memory
         from kerasae.models import recipes
-        from kerasae.tables.data import load_data
     recipes.check_family(model)
     options = {"activation": activation, "rho": rho, "beta": beta, "corruption": corruption}
     options |= {"k": k, "winners": winners, "likelihood": likelihood, "prior": prior}
     options = recipes.family_options(model, {**options, "tied": tied or None})
     anomaly.threshold_rule(threshold)
-    _check_series(window, stride=stride, time=time_column, group=group, recurrent=recurrent)
+    _check_series(window, stream, stride=stride, time=time_column, group=group, recurrent=recurrent)
+    chosen: dict[str, Any] = {"drop": names(drop), "ids": names(ids), "keep": keep or ()}
+    chosen |= {"columns": names(columns) or None, "categorical": names(categorical)}
+    chosen |= {"label": label, "test_fraction": test_fraction}
     if window is None:
-        rows = load_data(
-            data,
-            columns=names(columns) or None,
-            drop=names(drop),
-            ids=names(ids),
-            categorical=names(categorical),
-            key=key,
-            label=label,
-            keep=keep or (),
-            test_fraction=test_fraction,
-            image_shape=parse_size(size) if size else None,
-            held=memory() // HELD if images is not False else None,
-        )
+        rows = _rows_in(data, chosen, key=key, size=size, images=images, stream=stream)
     else:
         steps = series.load_steps(data, time_column, group, label=label, key=key)
         rows, steps = series.rows_of(steps, window, stride, test_fraction)
@@ -183,7 +174,7 @@ def train(
     rows, autoencoder, hidden_units = _made(
         rows, model, hidden_units, with_stack, scaler, images, seed
     )
-    count = len(rows.x_train) + len(rows.more)
+    count = rows.source.rows if rows.source else len(rows.x_train) + len(rows.more)
     batch_size = min(batch_size or recipes.default_batch_size(count), count)
     epochs = epochs or recipes.default_epochs(count, batch_size)
     patience = recipes.default_patience(epochs) if patience is None else patience
@@ -204,11 +195,30 @@ def train(
         settings = {name: value for name, value in began.items() if name != "rows"}
         known = {"data": data, "settings": settings, "seconds": seconds, "history": history}
         extra = series.extras(autoencoder, steps, threshold, metrics) if window else {}
-        _save(autoencoder, rows, directory, metrics, pca, known, extra)
+        _save(autoencoder, rows, directory, metrics, pca, {**known, "rows": count}, extra)
 
 
-def _check_series(window, **options):
+def _rows_in(data, chosen, *, key, size, images, stream):
+    """The rows of a data set or a file, or a sample and the source of those of a large one."""
+    from kerasae.datasets.archives import memory
+    from kerasae.tables.data import load_data
+    from kerasae.validation import parse_size
+
+    if is_streamed(data, stream):
+        return survey_of(data, **chosen)
+    return load_data(
+        data,
+        **chosen,
+        key=key,
+        image_shape=parse_size(size) if size else None,
+        held=memory() // HELD if images is not False else None,
+    )
+
+
+def _check_series(window, stream, **options):
     """Refuses options of series without a window, and unknown layers."""
+    if window is not None and stream:
+        raise ValueError("stream (--stream) must go without a window. Received: both")
     from kerasae.models import recipes
 
     recipes.stack_option(options["recurrent"])
@@ -227,15 +237,22 @@ def _made(rows, family, hidden_units, options, scaler, images, seed):
     from kerasae.cli.explained import show_schema
     from kerasae.models import recipes
     from kerasae.tables.recipes import build_model, default_units, make_scaler
+    from kerasae.tables.streamed import CountedRows, ShapedRows
 
     if rows.schema is not None:
         show_schema(rows.schema)
     elif rows.x.ndim == 2:  # windows of a series have their shape
         shape = recipes.row_shape(family, rows.x.shape[1], rows.image_shape, images)
         rows = rows._replace(x=rows.x.reshape(-1, *shape))
+        if rows.source and len(shape) > 1:
+            rows = rows._replace(source=ShapedRows(rows.source, shape))
     hidden_units = hidden_units or default_units(family, rows)
     _check_memory(rows.x.shape[1:], hidden_units)
-    fitted = make_scaler(scaler, rows)
+    if rows.source:
+        with progress_of("scaling", rows.source.rows) as seen:
+            fitted = make_scaler(scaler, rows, CountedRows(rows.source, seen))
+    else:
+        fitted = make_scaler(scaler, rows)
     keras.utils.set_random_seed(seed)
     autoencoder = build_model(family, hidden_units, options, rows, fitted)
     recipes.start_at_mean(autoencoder, rows.x_train)
@@ -250,6 +267,7 @@ def _rows_of(rows):
 
     both = rows.x_train, rows.x_test
     held = [[*x.shape, zlib.crc32(np.ascontiguousarray(x).tobytes())] for x in both]
+    held += [[rows.source.rows]] if rows.source else []
     return held + ([[len(rows.more)]] if rows.more else [])
 
 
@@ -286,6 +304,7 @@ def _fit(autoencoder, rows, epochs, batch_size, patience, folder, guard):
         console.print(f"going on from {backup.path}", soft_wrap=True, highlight=False)
     drawing = ("kerasae.report", "matplotlib.backends.backend_svg")
     later = imported_beside("kerasae.export", *drawing)
+    x = rows.source or (_stream(rows, batch_size) if rows.more else rows.x_train)
     with Progress(*shown, console=console) as progress, later:
         task = progress.add_task("training", total=epochs)
 
@@ -293,16 +312,36 @@ def _fit(autoencoder, rows, epochs, batch_size, patience, folder, guard):
             text = f"{metric} {logs[metric]:.5f}, test {logs[f'val_{metric}']:.5f}, epoch"
             progress.update(task, completed=epoch + 1, description=text)
 
+        showing = LambdaCallback(on_epoch_end=show)
         autoencoder.fit(
-            _stream(rows, batch_size) if rows.more else rows.x_train,
+            x,
             validation_data=rows.x_test,
             epochs=epochs,
             batch_size=None if rows.more else batch_size,
             verbose=0,
-            callbacks=[LambdaCallback(on_epoch_end=show), guard, *stops, backup],
+            callbacks=[showing, *_rows_shown(rows, progress, batch_size), guard, *stops, backup],
         )
     _say_why_it_ended(backup.history, f"val_{metric}", epochs, patience if stops else 0)
     return backup.history
+
+
+def _rows_shown(rows, progress, batch_size):
+    """A bar over the rows of an epoch, where that takes long."""
+    if not rows.source:
+        return []
+    from keras.callbacks import LambdaCallback
+
+    count = rows.source.rows
+    console.print(f"streaming {count:,} rows; tests and plots see {len(rows.x):,} of them")
+    task = progress.add_task(f"{count:,} rows an epoch", total=count)
+    bar = LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: progress.reset(task, total=count),
+        on_train_batch_end=lambda batch, logs: progress.update(
+            task, completed=min(count, (batch + 1) * batch_size)
+        ),
+    )
+    bar.needs_every_batch = False
+    return [bar]
 
 
 def _say_why_it_ended(history, metric, epochs, patience):
@@ -340,7 +379,7 @@ def _save(autoencoder, rows, directory, metrics, pca, known, extra):
     from kerasae.report import REPORT, Training, write_report
 
     command = shlex.join(["kerasae", *sys.argv[1:]])
-    training = Training(command=command, rows=len(rows.x_train), **known)
+    training = Training(command=command, **known)
 
     def report(folder):
         write_report(

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from kerasae.datasets.data import NAMED, Data, load, split
 from kerasae.datasets.made_series import MadeSeries, make_series
-from kerasae.datasets.opened import OpenedRows, open  # noqa: A004
+from kerasae.datasets.opened import OpenedRows
+from kerasae.datasets.openers import open, write  # noqa: A004
 
 if TYPE_CHECKING:
     from kerasae.datasets.image_folder import ImageFolder
@@ -19,6 +20,7 @@ __all__ = [
     "make_series",
     "open",
     "split",
+    "write",
 ]
 
 

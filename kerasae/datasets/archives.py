@@ -75,6 +75,19 @@ def memory() -> int:
     return min(sizes)
 
 
+def free_memory() -> int:
+    """Bytes of memory that this machine or its container has left."""
+    left = memory()
+    with contextlib.suppress(OSError, ValueError, StopIteration):  # not on Linux
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        free = next(line for line in lines if line.startswith("MemAvailable"))
+        left = min(left, 1024 * int(free.split()[1]))
+    with contextlib.suppress(OSError, ValueError):
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        left = min(left, memory() - used)
+    return max(left, 0)
+
+
 @contextlib.contextmanager
 def open_zip(path: Path, word: str = "damaged") -> Iterator[zipfile.ZipFile]:
     """Opens a zip file whose members are all sound in name, method and claimed size.

@@ -33,6 +33,8 @@ class Data(NamedTuple):
         folder: The folder of image files, or None.
         schema: The `kerasae.tables.Schema` of a table whose codes `x` holds, or None.
         ids: Arrays of Arrow by name, the columns that identify the rows of a table, or None.
+        source: A `RowSource` of all rows to train on, of which the training rows in `x` are a
+            sample drawn at random, or None where `x` holds all rows.
     """
 
     x: np.ndarray
@@ -45,6 +47,7 @@ class Data(NamedTuple):
     folder: Path | None = None
     schema: Any = None
     ids: dict[str, Any] | None = None
+    source: Any = None
 
     @property
     def x_train(self) -> np.ndarray:

@@ -167,6 +167,7 @@ def sample(
     samples from streams.
 
     Example:
+        >>> import kerasae
         >>> source = kerasae.datasets.open(np.arange(1000.0)[:, None])
         >>> sample(source, 3).ravel().tolist()
         [249.0, 381.0, 919.0]

@@ -35,6 +35,8 @@ class Survey(NamedTuple):
         """Why columns that count all rows from 0 or 1 are left out, by name."""
         found = {}
         for name, (low, high) in self.ends.items():
+            if name not in self.table.column_names:  # a label
+                continue
             whole = str(self.table[name].type).startswith(("int", "uint"))
             if not whole or self.missing[name] or self.rows < ENOUGH_ROWS:
                 continue

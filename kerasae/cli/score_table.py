@@ -1,0 +1,100 @@
+"""Tables of anomaly scores: what is written of each row, and what is printed of the worst."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kerasae import anomaly
+from kerasae.anomaly import Scores
+from kerasae.cli.explained import worst_columns
+from kerasae.cli.terminal import console
+from kerasae.models import Autoencoder
+
+
+def score_table(
+    autoencoder: Autoencoder,
+    x: np.ndarray,
+    *,
+    columns: Sequence[str] | None = None,
+    image_shape: Sequence[int] | None = None,
+    about: Mapping[str, Any] | None = None,
+    first: int = 0,
+    per_feature: bool = False,
+    batch_size: int = 256,
+    verbose: int = 0,
+) -> tuple[dict[str, Any], Scores]:
+    """Scores rows, and makes a table of the scores.
+
+    Args:
+        autoencoder: A model that is calibrated.
+        x: The rows.
+        columns: Names of the columns, or None.
+        image_shape: Shape of the image that a row holds, or None.
+        about: Columns that say what each row is, by name.
+        first: Number of the first row.
+        per_feature: Whether each column's error, or contribution, is in the table.
+        batch_size: Rows a step.
+        verbose: 1 for a progress bar.
+
+    Returns:
+        The columns of the table by name, and the scores.
+    """
+    has_parts = autoencoder.anomaly.parts is not None
+    named = 3 if autoencoder.columns and not image_shape and not has_parts else 0
+    scores = anomaly.score(autoencoder, x, batch_size, verbose, top=named)
+    errors = scores.feature_errors.reshape(len(x), -1)
+    names = list(columns or (f"column_{i}" for i in range(errors.shape[1])))
+    table = {"row": np.arange(first, first + len(errors)), **(about or {})}
+    out = ("feature_errors", "worst")
+    table |= {name: value for name, value in scores._asdict().items() if name not in out}
+    by_column, what = errors, "error"
+    if has_parts:
+        explained = anomaly.explain(autoencoder, x, batch_size=batch_size)
+        by_column, what = explained.contributions.reshape(errors.shape), "contribution"
+    if image_shape:
+        maps = anomaly.error_maps(scores.feature_errors, image_shape)
+        table["worst_region"] = np.array([anomaly.worst_region(one) for one in maps])
+    elif scores.worst is not None:
+        table["worst_column"] = scores.worst.column[:, 0].astype(str)
+        table |= worst_columns(scores.worst)
+    else:
+        table["worst_column"] = np.array(names)[by_column.argmax(axis=1)]
+    if per_feature:
+        table |= {f"{what}_{name}": part for name, part in zip(names, by_column.T, strict=True)}
+    return table, scores
+
+
+def show_ranking(scores: Any, labels: Any) -> None:
+    """Prints how well scores rank the rows with label 1 above those with 0, if there are labels."""
+    if labels is not None:
+        roc_auc, precision = anomaly.ranking(scores, labels)
+        console.print(f"ROC AUC {roc_auc:.4f}, average precision {precision:.4f}")
+
+
+def binary_labels(y: Any) -> Any:
+    """Labels of 0 and 1, or None for others."""
+    found = None if y is None else np.unique(y)
+    is_binary = found is not None and len(found) == 2 and set(found.tolist()) <= {0, 1}
+    return np.asarray(y, "int64") if is_binary else None
+
+
+def worst_table(columns: Mapping[str, Any]) -> Any:
+    """The five rows with the highest scores, as a table to print."""
+    from rich.table import Table
+
+    shown = [
+        "row",
+        "file",
+        "anomaly_score",
+        "p_value",
+        "is_anomaly",
+        "worst_region",
+        "worst_column",
+    ]
+    shown = [name for name in shown if name in columns]
+    table = Table(*(name.replace("_", " ") for name in shown))
+    for row in np.argsort(-columns["anomaly_score"])[:5]:
+        values = (columns[name][row] for name in shown)
+        table.add_row(*(f"{v:.5g}" if isinstance(v, np.floating) else str(v) for v in values))
+    return table

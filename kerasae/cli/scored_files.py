@@ -1,0 +1,229 @@
+"""Features and anomaly scores of files larger than memory, written as their rows come."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kerasae import anomaly, datasets, methods
+from kerasae.cli.score_pictures import draw, pictures
+from kerasae.cli.score_table import binary_labels, score_table, show_ranking, worst_table
+from kerasae.cli.streamed import BATCH, progress_of
+from kerasae.cli.terminal import console
+from kerasae.datasets import Data
+from kerasae.datasets.reading import read_ahead
+from kerasae.datasets.row_source import RowSource
+from kerasae.datasets.sampling import Sample
+from kerasae.models import Autoencoder
+from kerasae.tables.streamed import open_data
+
+# Rows whose scores are drawn in the histogram.
+DRAWN = 100_000
+WORST = 5
+
+
+class Piece(NamedTuple):
+    """Rows of a file, their numbers in it, their labels or None, and what identifies them."""
+
+    numbers: np.ndarray
+    x: Any
+    y: np.ndarray | None
+    ids: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+class ModelRows(RowSource):
+    """The rows of a file as a model takes them, with progress.
+
+    Args:
+        autoencoder: The model.
+        data: Path of the file or folder.
+        label: Column that holds labels, or None.
+        keep: Columns that stay though they number the rows.
+    """
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        data: str,
+        label: str | None = None,
+        keep: Sequence[str] | None = None,
+    ) -> None:
+        source = datasets.open(data)
+        self.names, self.label = _columns_of(autoencoder, source, data, label, keep), label
+        ids = () if autoencoder.schema is None else autoencoder.schema.ids
+        self.ids = [name for name in ids if name in (source.columns or ())]
+        wanted = [*(self.names or ()), *self.ids, *([label] if label else [])]
+        self.source = source.select(list(dict.fromkeys(wanted))) if self.names else source
+        self.rows, self.columns = self.source.rows, self.names
+
+    def pieces(self, rng: np.random.Generator | None = None) -> Iterator[Any]:
+        """The rows alone."""
+        return (self._rows(piece) for piece in self.source.pieces(rng))
+
+    def read(self) -> Iterator[Piece]:
+        """The rows in their order, with all that is known of them."""
+        first = 0
+        for table in read_ahead(self.source):
+            ids = {name: table[name].combine_chunks() for name in self.ids}
+            y = np.array(table[self.label].to_pylist()) if self.label else None
+            numbers = np.arange(first, first + len(table))
+            first += len(table)
+            yield Piece(numbers, self._rows(table), y, ids)
+
+    def _rows(self, piece):
+        if self.names is not None:
+            return piece.select(list(self.names))
+        return piece.reshape(len(piece), -1)
+
+
+def _columns_of(autoencoder, source, data, label, keep):
+    """The names of the columns that the model takes, None for rows without names."""
+    if source.columns is None:
+        return None
+    if autoencoder.columns is not None:
+        source.select(autoencoder.columns)  # which refuses a file without one of them
+        return tuple(autoencoder.columns)
+    others = tuple(name for name in source.columns if name != label)
+    if len(others) == np.prod(autoencoder.row_shape):
+        return others
+    return tuple(open_data(data, label=label, keep=keep or ()).columns or ())
+
+
+def write_features(
+    autoencoder: Autoencoder,
+    data: str,
+    output: Path,
+    layer: str = "codings",
+    label: str | None = None,
+    keep: Sequence[str] | None = None,
+) -> None:
+    """Writes the deep features of all rows of a file; see `kerasae features`."""
+    rows = ModelRows(autoencoder, data, label, keep)
+    width = 0
+
+    def tables(seen):
+        nonlocal width
+        for piece in rows.read():
+            x = methods.deep_features(autoencoder, piece.x, layer, BATCH).reshape(len(piece), -1)
+            width = x.shape[1]
+            names = [f"{layer}_{i}" for i in range(1, width + 1)]
+            yield (
+                x
+                if output.suffix == ".npy"
+                else {
+                    **piece.ids,
+                    **dict(zip(names, x.T, strict=True)),
+                }
+            )
+            seen(len(piece))
+
+    with progress_of("features", rows.rows) as seen:
+        count = datasets.write(output, tables(seen))
+    console.print(f"{count} rows, {width} columns: {output}", soft_wrap=True)
+
+
+class Found:
+    """What is kept of the scores of all rows: their number, the worst rows, and a sample."""
+
+    def __init__(self) -> None:
+        self.flagged = 0
+        self.sample, self.labels = Sample(DRAWN), Sample(DRAWN)
+        self.labelled = False
+        self.worst: list[tuple[float, np.ndarray, dict[str, Any]]] = []
+
+    def add(self, piece: Piece, x: np.ndarray, table: dict[str, Any]) -> None:
+        """Adds the rows of a piece as the model takes them, and what is written of them."""
+        numbers, scores = piece.numbers.astype("uint64"), table["anomaly_score"]
+        self.flagged += int(table["is_anomaly"].sum())
+        self.sample.add(numbers, scores)
+        if piece.y is not None:
+            self.labels.add(numbers, piece.y)
+            self.labelled = True
+        for row in np.argsort(-scores)[:WORST].tolist():
+            line = {name: cells[row] for name, cells in table.items()}
+            self.worst.append((float(scores[row]), x[row], line))
+        self.worst = sorted(self.worst, key=lambda one: -one[0])[:WORST]
+
+
+def write_scores(
+    autoencoder: Autoencoder,
+    data: str,
+    output: Path,
+    *,
+    label: str | None = None,
+    keep: Sequence[str] | None = None,
+    per_feature: bool = False,
+    threshold: str | None = None,
+    guard: float | None = None,
+    normal: str | None = None,
+) -> None:
+    """Writes the anomaly scores of all rows of a file; see `kerasae anomalies`."""
+    rows = ModelRows(autoencoder, data, label, keep)
+    if threshold or normal or guard is not None or not autoencoder.anomaly.fitted:
+        known = ModelRows(autoencoder, normal, label, keep) if normal else rows
+        parts = None if guard else autoencoder.anomaly.parts
+        anomaly.calibrate(autoencoder, known, threshold or "p99", guard or 0.0, BATCH, parts=parts)
+        count = len(autoencoder.anomaly.scores)
+        console.print(
+            f"threshold and p-values from {count} rows drawn of {normal or data}", soft_wrap=True
+        )
+    found = Found()
+
+    def tables(seen):
+        for piece in rows.read():
+            yield _scored(autoencoder, piece, found, rows.names, per_feature)
+            seen(len(piece))
+
+    with progress_of("scoring", rows.rows) as seen:
+        count = datasets.write(output, tables(seen))
+    _show(autoencoder, found, output)
+    console.print(f"{found.flagged} of {count} rows are anomalies: {output}", soft_wrap=True)
+
+
+def _scored(autoencoder, piece, found, names, per_feature):
+    """The table that is written of a piece."""
+    x = autoencoder._checked_rows(piece.x, f"rows from {piece.numbers[0]:,} on")
+    table, _ = score_table(
+        autoencoder,
+        x,
+        columns=names,
+        image_shape=_image_shape(autoencoder),
+        about=piece.ids,
+        first=int(piece.numbers[0]),
+        per_feature=per_feature,
+        batch_size=BATCH,
+    )
+    found.add(piece, x, table)
+    return table
+
+
+def _image_shape(autoencoder):
+    shape = autoencoder.row_shape
+    return None if len(shape) != 3 else shape[:2] if shape[2] == 1 else shape
+
+
+def _show(autoencoder, found, output):
+    """Prints and draws the worst rows."""
+    if found.labelled:
+        labels = binary_labels(found.labels.result()[1])
+        show_ranking(found.sample.result()[1], labels)
+    lines = [line for _, _, line in found.worst]
+    table = {name: np.array([line[name] for line in lines]) for name in lines[0]}
+    console.print(worst_table(table))
+    rows = Data(
+        np.stack([x for _, x, _ in found.worst]),
+        np.zeros(len(lines), bool),
+        image_shape=_image_shape(autoencoder),
+    )
+    figures = pictures(
+        autoencoder,
+        rows,
+        anomaly.score(autoencoder, rows.x),
+        drawn=found.sample.result()[1],
+        numbers=table["row"],
+    )
+    draw(figures, output)

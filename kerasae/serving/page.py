@@ -13,8 +13,7 @@ from kerasae.serving.store import Store
 STATIC = Path(__file__).with_name("static")
 FILES = {
     "/": ("index.html", "text/html"),
-    **{f"/page/{name}.js": (f"{name}.js", "text/javascript") for name in ("page", "api", "csv")},
-    **{f"/page/{name}.js": (f"{name}.js", "text/javascript") for name in ("draw", "views")},
+    **{f"/page/{path.name}": (path.name, "text/javascript") for path in STATIC.glob("*.js")},
     "/page/page.css": ("page.css", "text/css"),
     "/page/icon.svg": ("icon.svg", "image/svg+xml"),
 }

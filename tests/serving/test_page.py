@@ -376,7 +376,7 @@ def test_sliders_move_the_decoder_and_samples_are_drawn(browser, folder):
     assert browser.find("#seed").get_attribute("value") == "12"
     browser.every("#examples button")[0].click()
     browser.status("is scored")
-    assert len(browser.every("#reconstruction canvas")) == 3
+    assert len(browser.every("#reconstruction canvas")) == 4
     browser.find("#of-row").click()
     browser.picture("images")
     browser.picture("images-phone-dark", 420, "dark")
@@ -403,6 +403,41 @@ def test_a_table_of_mixed_columns_is_scored_by_its_cells(browser, folder, tmp_pa
     browser.status("1 row of the form is scored")
     assert "<b>blue</b>" in browser.text("#decoded") or "red" in browser.text("#decoded")
     browser.picture("mixed")
+
+
+def test_images_are_dropped_and_the_worst_region_is_named(browser, folder, tmp_path):
+    from PIL import Image
+
+    pixels = np.full((8, 8, 3), 128, "uint8")
+    Image.fromarray(pixels).save(tmp_path / "plain.png")
+    pixels[2:4, 5:7] = 255
+    Image.fromarray(pixels).save(tmp_path / "spot.png")
+    browser.open("images")
+    browser.find("#file").send_keys(f"{tmp_path / 'plain.png'}\n{tmp_path / 'spot.png'}")
+    browser.status("2 rows of 2 images are scored")
+    assert "resized to 8 x 8 pixels, of which white is 1." in browser.text("#notes")
+    named = [one.text for one in browser.every("#body td:first-child")]
+    assert sorted(named) == ["0: plain.png", "1: spot.png"]
+    loaded = kerasae.serving.saved_model.Bundle(folder / "images" / "1", folder)
+    x = (pixels[..., :1] / 255).astype("float32")
+    expected = loaded.run("anomaly_score", {"rows": x[None]})["anomaly_score"][0]
+    line = browser.find("#body tr[data-row='1']")
+    found = [one.text for one in line.find_elements("css selector", "td")]
+    assert float(found[1]) == pytest.approx(expected, rel=2e-3)
+    line.find_element("css selector", "button").click()
+    browser.wait(lambda: browser.text("#h-row") == "Row 1, spot.png")
+    region = kerasae.anomaly.worst_region(
+        loaded.run("anomaly_map", {"rows": x[None]})["anomaly_map"][0]
+    )
+    assert browser.text("#explained tbody td") == region
+    assert len(browser.every("#reconstruction canvas")) == 4
+    browser.picture("images-dropped")
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    browser.find("#file").send_keys(str(tmp_path / "broken.png"))
+    browser.status("broken.png must be an image")
+    browser.open("series")
+    browser.find("#file").send_keys(str(tmp_path / "spot.png"))
+    browser.status("must be a CSV for this model")
 
 
 def test_windows_of_a_series_are_lines(browser):

@@ -1,13 +1,14 @@
 // The page: models, rows, scores, one row, codings, samples.
 
 import { Model, models, short } from "./api.js";
-import { readRows } from "./csv.js";
+import { MOST_ROWS, readRows } from "./csv.js";
 import { element, histogram, image, scaleOf } from "./draw.js";
+import { isPicture, pixelsOf, whiteOf } from "./pictures.js";
 import { buildForm, buildSliders, comparison, explanation, explanationTable, facts, rowView } from "./views.js";
 
 const MOST_SHOWN = 200, SAMPLES = 12;
 const at = (id) => document.getElementById(id);
-const state = { model: null, rows: [], scores: [], pValues: null, threshold: 0, scale: null, chosen: null, turn: 0 };
+const state = { model: null, rows: [], labels: null, scores: [], pValues: null, threshold: 0, scale: null, chosen: null, turn: 0 };
 
 function say(text, wrong = false) {
   at("status").textContent = text;
@@ -50,7 +51,7 @@ async function choose() {
   if (!model.isServed) { say(`${name} is not an autoencoder of kerasae; its API works as usual.`); return; }
   const columns = model.names && model.names.length === model.width
     ? "Columns are matched by their names." : `A row has ${model.width} values, in the order of the training.`;
-  at("wanted").textContent = columns;
+  at("wanted").textContent = model.imageShape ? "Or images: they are resized." : columns;
   buildForm(at("form"), model, guarded((row) => score([row], "the form")), fail);
   buildExamples(model);
   showCodings();
@@ -89,12 +90,14 @@ function buildExamples(model) {
 
 // Rows -------------------------------------------------------------------------------------------
 
-async function take(file) {
+async function take(files) {
   const { model } = state;
+  const file = [...files].find((one) => one.size > model.maxBody) || files[0];
   if (file.size > model.maxBody) {
     throw new Error(`a file must have at most ${short(model.maxBody / 2 ** 20)} MiB. Received: ${short(file.size / 2 ** 20)} MiB`);
   }
   say(`Reading ${file.name}.`);
+  if ([...files].every(isPicture)) { await takePictures([...files]); return; }
   const bytes = await file.arrayBuffer();
   let text, notes = [];
   try {
@@ -108,7 +111,22 @@ async function take(file) {
   await score(read.rows, file.name, [...notes, ...read.notes]);
 }
 
-async function score(rows, source, notes = []) {
+async function takePictures(files) {
+  const { model } = state;
+  if (!model.imageShape) {
+    throw new Error(`the file must be a CSV for this model. Received: an image, ${files[0].name}`);
+  }
+  if (files.length > MOST_ROWS) throw new Error(`at most ${MOST_ROWS} images are read. Received: ${files.length}`);
+  if (model.imageShape.length === 2) model.imageShape = [...model.imageShape, 1]; // greys as in the files
+  const white = whiteOf(model), rows = [];
+  for (const file of files) rows.push(await pixelsOf(file, model.imageShape, white));
+  const [height, width] = model.imageShape;
+  const note = `Images are resized to ${width} x ${height} pixels, of which white is ${short(white)}.`;
+  const source = files.length === 1 ? files[0].name : `${files.length} images`;
+  await score(rows, source, [note], files.map((one) => one.name));
+}
+
+async function score(rows, source, notes = [], labels = null) {
   const { model } = state;
   const turn = ++state.turn;
   at("notes").textContent = notes.join(" ");
@@ -125,6 +143,7 @@ async function score(rows, source, notes = []) {
   state.scores = (got.anomaly_score || got.reconstruction_error).map(Number);
   state.pValues = got.p_value || null;
   state.rows = rows;
+  state.labels = labels;
   state.threshold = ownThreshold();
   state.scale = scaleOf(state.scores, state.threshold);
   at("own").hidden = typeof model.manifest.threshold !== "number";
@@ -156,7 +175,7 @@ function showTable() {
   at("body").replaceChildren(...shown.map((i) => {
     const button = element("button", { type: "button", textContent: "show", onclick: guarded(() => show(i, true)) });
     button.setAttribute("aria-label", `show row ${i}`);
-    const cells = [String(i), short(state.scores[i]), ...(state.pValues ? [short(state.pValues[i])] : [])];
+    const cells = [state.labels ? `${i}: ${state.labels[i]}` : String(i), short(state.scores[i]), ...(state.pValues ? [short(state.pValues[i])] : [])];
     const line = element("tr", {}, ...cells.map((text) => element("td", { textContent: text, className: "number" })),
       element("td", { className: "flag" }), element("td", {}, button));
     line.dataset.row = i;
@@ -188,14 +207,14 @@ async function show(i, move = false) {
   const outputs = await model.predict("reconstruct", [row]);
   const made = model.table ? model.table.map((one) => outputs[one.input][0])
     : [outputs.reconstruction[0]].flat(Infinity);
-  const found = await explanation(model, row, made);
+  const { listed, map } = await explanation(model, row, made);
   state.chosen = i;
   at("row").hidden = false;
-  at("h-row").textContent = `Row ${i}`;
+  at("h-row").textContent = state.labels ? `Row ${i}, ${state.labels[i]}` : `Row ${i}`;
   const p = state.pValues ? `, p-value ${short(state.pValues[i])}` : "";
   at("why").textContent = `Score ${short(state.scores[i])}${p}.`;
-  explanationTable(at("explained"), found);
-  at("reconstruction").replaceChildren(comparison(model, row, made));
+  explanationTable(at("explained"), model, listed);
+  at("reconstruction").replaceChildren(comparison(model, row, made, map));
   at("of-row").hidden = false;
   if (move) at("h-row").focus();
 }
@@ -256,9 +275,9 @@ async function sample() {
 // Events -----------------------------------------------------------------------------------------
 
 at("file").onchange = guarded(async () => {
-  const [file] = at("file").files;
+  const files = [...at("file").files];
   at("file").value = "";  // so that the same file can be chosen again
-  if (file) await take(file);
+  if (files.length) await take(files);
 });
 const drop = at("drop");
 for (const kind of ["dragenter", "dragover"]) {
@@ -268,8 +287,8 @@ drop.addEventListener("dragleave", () => drop.classList.remove("over"));
 drop.addEventListener("drop", guarded(async (event) => {
   event.preventDefault();
   drop.classList.remove("over");
-  const [file] = event.dataTransfer.files;
-  if (file) await take(file);
+  const files = [...event.dataTransfer.files];
+  if (files.length) await take(files);
 }));
 at("slider").oninput = () => setThreshold(state.scale.toScore(Number(at("slider").value) / 1000));
 at("threshold").onchange = () => {

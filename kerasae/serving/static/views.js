@@ -2,6 +2,7 @@
 
 import { short } from "./api.js";
 import { difference, element, extent, image, lines } from "./draw.js";
+import { perPixel, regionOf } from "./pictures.js";
 
 export const MOST_SLIDERS = 32;
 const MOST_FIELDS = 200, MOST_LISTED = 200, TOP = 5;
@@ -52,8 +53,8 @@ function valuesTable(model, listed) {
   return element("div", { className: "table" }, table);
 }
 
-// A row beside its reconstruction.
-export function comparison(model, row, made) {
+// A row beside its reconstruction, and the map of its anomaly score where there is one.
+export function comparison(model, row, made, map) {
   if (model.imageShape) {
     const limits = range(model, row);
     const cards = [
@@ -61,6 +62,10 @@ export function comparison(model, row, made) {
       ["reconstruction", image(made, model.imageShape, limits, "reconstruction")],
       ["difference: orange is higher", difference(row, made, model.imageShape, "difference")],
     ];
+    if (map) {
+      const shape = model.imageShape.slice(0, 2);
+      cards.push(["error: dark is high", image(map, shape, [0, extent(map)[1]], "map of the error")]);
+    }
     return element("div", { className: "pictures" }, ...cards.map(([text, canvas]) =>
       element("figure", {}, canvas, element("figcaption", { textContent: text }))));
   }
@@ -72,14 +77,15 @@ export function comparison(model, row, made) {
   return element("details", {}, element("summary", { textContent: "All columns" }), table);
 }
 
-// The columns that add most to the score of a row: [{column, value, expected, share}].
+// The columns that add most to the score of a row, or the region of an image:
+// {listed: [{column, value, expected, share}], map}.
 export async function explanation(model, row, made) {
   if (model.table && model.has("explain")) {
     const got = await model.predict("explain", [row]);
-    return got.column[0].map((column) => {
+    return { listed: got.column[0].map((column) => {
       const place = model.names.indexOf(column);
       return { column, value: model.text(place, row[place]), expected: model.text(place, made[place]), share: null };
-    });
+    }) };
   }
   let added, expected = made;
   if (model.has("explain")) {
@@ -89,20 +95,29 @@ export async function explanation(model, row, made) {
   } else if (model.has("anomaly_score")) {
     added = (await model.predict("anomaly_score", [row])).feature_errors[0];
     added = Array.isArray(added) ? added.flat(Infinity) : [added];
-  } else return null;
+  } else return { listed: [] };
+  if (model.imageShape) {
+    const map = model.has("anomaly_map")
+      ? Object.values(await model.predict("anomaly_map", [row]))[0][0].flat(Infinity)
+      : perPixel(added, model.imageShape);
+    return { listed: regionOf(model, row, made, added, map), map };
+  }
   const total = added.reduce((a, b) => a + b, 0) || 1;
-  return added.map((one, i) => i).sort((a, b) => added[b] - added[a]).slice(0, TOP).map((i) => ({
+  const worst = added.map((one, i) => i).sort((a, b) => added[b] - added[a]).slice(0, TOP);
+  return { listed: worst.map((i) => ({
     column: model.columns[i].name, value: model.text(i, row[i]),
     expected: model.text(i, expected[i]), share: added[i] / total,
-  }));
+  })) };
 }
 
-export function explanationTable(table, found) {
-  if (!found) { table.replaceChildren(); return; }
+export function explanationTable(table, model, found) {
+  if (!found.length) { table.replaceChildren(); return; }
   const shares = found.some((one) => one.share !== null);
-  const head = ["column", "value", "expected", ...(shares ? ["share of the score"] : [])];
+  const what = model.imageShape ? ["region", "mean value", "mean expected"] : ["column", "value", "expected"];
+  const head = [...what, ...(shares ? ["share of the score"] : [])];
+  const caption = `The ${model.imageShape ? "region that adds" : "columns that add"} most to the score`;
   table.replaceChildren(
-    element("caption", { textContent: "The columns that add most to the score" }),
+    element("caption", { textContent: caption }),
     element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { textContent: text })))),
     element("tbody", {}, ...found.map((one) => element("tr", {},
       ...[one.column, one.value, one.expected].map((text) => element("td", { textContent: text })),

@@ -4,7 +4,7 @@ from kerasae.anomaly.calibration import AnomalyCalibration
 from kerasae.anomaly.detector import Detector
 from kerasae.anomaly.drift import Drift, DriftTests, drift
 from kerasae.anomaly.explanation import Explanation, explain
-from kerasae.anomaly.labels import Ranking, labelled_threshold, ranking
+from kerasae.anomaly.labels import Ranking, by_labels, labelled_threshold, ranking
 from kerasae.anomaly.learning import learn_parts
 from kerasae.anomaly.maps import anomaly_maps, error_maps, worst_region
 from kerasae.anomaly.online import partial_fit
@@ -25,6 +25,7 @@ __all__ = [
     "Trimmed",
     "WorstColumns",
     "anomaly_maps",
+    "by_labels",
     "calibrate",
     "drift",
     "error_maps",

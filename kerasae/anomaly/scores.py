@@ -49,7 +49,7 @@ def calibrate(
     x: Any,
     threshold: str | float = "p99",
     guard: float = 0.0,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     *,
     parts: ScoreParts | None = None,
     labels: Any = None,
@@ -68,7 +68,7 @@ def calibrate(
             their mean plus 3 standard deviations; a number alpha in (0, 1) flags p-values of at
             most alpha: a share of at most alpha of new normal rows.
         guard: Weight of the distance in the codings, at least 0; see `AnomalyCalibration`.
-        batch_size: Rows a step.
+        batch_size: Rows a step; by default 4096 of up to 64 values, 256 of others.
         parts: What makes the score instead of the reconstruction error, as `learn_parts` gives it,
             or None; not with a guard.
         labels: 1 for rows that are anomalies, 0 for normal ones, where x holds both; the normal
@@ -126,7 +126,7 @@ def calibrate(
     calibration.fit(normal, found)
     if is_array(x):
         rows = model._checked_rows(x, "x")[is_normal]
-        calibration.reference = draw_reference(model, rows, batch_size)
+        calibration.reference = draw_reference(model, rows, batch_size or 256)
     model._use_calibration(calibration)
     return calibration.threshold
 
@@ -229,7 +229,7 @@ def _tail(scores, alpha):
 def score(
     model: "Autoencoder",
     x: Any,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     verbose: int | str = 0,
     *,
     top: int = 0,
@@ -240,7 +240,7 @@ def score(
         model: An `Autoencoder` after `calibrate`.
         x: Rows in the user's units, shape (rows, *row_shape), a dataset of batches of rows, or a
             `RowSource`, of which the scores of each piece are given in turn and none is kept.
-        batch_size: Rows a step.
+        batch_size: Rows a step; by default 4096 of up to 64 values, 256 of others.
         verbose: 1, or "auto", for a progress bar.
         top: How many of the worst columns of each row are named; see `worst_columns`.
 

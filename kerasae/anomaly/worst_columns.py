@@ -33,7 +33,7 @@ class WorstColumns(NamedTuple):
 
 @by_piece
 def worst_columns(
-    model: "Autoencoder", x: Any, top: int = 3, *, batch_size: int = 256
+    model: "Autoencoder", x: Any, top: int = 3, *, batch_size: int | None = None
 ) -> WorstColumns:
     r"""Names the columns of each row whose errors are largest beside what is normal for them.
 
@@ -47,7 +47,7 @@ def worst_columns(
         model: An `Autoencoder` whose columns have names.
         x: Rows or a table in memory.
         top: How many columns of each row, at least 1.
-        batch_size: Rows a step.
+        batch_size: Rows a step; by default 4096 of up to 64 values, 256 of others.
 
     Returns:
         `WorstColumns`.

@@ -9,6 +9,7 @@ from kerasae import anomaly
 from kerasae.anomaly import Scores
 from kerasae.cli.explained import worst_columns
 from kerasae.cli.terminal import console
+from kerasae.datasets import Data
 from kerasae.models import Autoencoder
 
 
@@ -65,11 +66,49 @@ def score_table(
     return table, scores
 
 
-def show_ranking(scores: Any, labels: Any) -> None:
-    """Prints how well scores rank the rows with label 1 above those with 0, if there are labels."""
-    if labels is not None:
-        roc_auc, precision = anomaly.ranking(scores, labels)
-        console.print(f"ROC AUC {roc_auc:.4f}, average precision {precision:.4f}")
+def show_ranking(scores: Any, labels: Any) -> dict[str, float]:
+    """Prints how well scores rank the rows with label 1 above those with 0, if there are labels.
+
+    Args:
+        scores: Anomaly scores, shape (rows,).
+        labels: Labels of 0 and 1, or None.
+
+    Returns:
+        The measures by name.
+    """
+    if labels is None:
+        return {}
+    found = anomaly.ranking(scores, labels)
+    console.print(f"ROC AUC {found.roc_auc:.4f}, average precision {found.average_precision:.4f}")
+    return found._asdict()
+
+
+def check_threshold(threshold: str, y_test: Any = None, known: bool = False) -> None:
+    """Refuses a threshold that cannot be read, or that wants labels where the test rows have none.
+
+    Args:
+        threshold: What the user asked for.
+        y_test: Labels of the test rows, or None.
+        known: Whether the rows were read.
+    """
+    if not anomaly.by_labels(threshold):
+        anomaly.threshold_rule(threshold)
+        return
+    anomaly.labelled_threshold(threshold, [0.0, 1.0], [0, 1])
+    if known and binary_labels(y_test) is None:
+        raise ValueError(
+            "threshold must go with labels of 0 and 1, both among the test rows. "
+            f"Received: threshold={threshold!r}. Try --label COLUMN, or p99"
+        )
+
+
+def calibrated(autoencoder: Autoencoder, rows: Data, threshold: str) -> dict[str, float]:
+    """The threshold of test rows, and how well their scores rank those with the label 1."""
+    x, labels = rows.x_test, binary_labels(rows.y_test)
+    found = {"threshold": anomaly.calibrate(autoencoder, x, threshold, labels=labels)}
+    if labels is None:
+        return found
+    return found | show_ranking(anomaly.score(autoencoder, x).anomaly_score, labels)
 
 
 def binary_labels(y: Any) -> Any:

@@ -102,7 +102,12 @@ def train(
             "training only."
         ),
     ] = None,
-    threshold: Annotated[str, typer.Option(help=THRESHOLDS + ", of the test rows.")] = "p99",
+    threshold: Annotated[
+        str,
+        typer.Option(
+            help=THRESHOLDS + ", of the test rows. With labels of 0 and 1, also f1 or fpr:0.01."
+        ),
+    ] = "p99",
     allow_short: Annotated[
         bool,
         typer.Option(
@@ -151,16 +156,16 @@ def train(
         check_count(option, count)
     hidden_units = hidden and parse_layout(hidden)
     with starting():
-        from kerasae import anomaly
         from kerasae.callbacks import StabilityGuard
         from kerasae.cli import series
         from kerasae.cli.backups import backup_folder
+        from kerasae.cli.score_table import calibrated, check_threshold
         from kerasae.models import recipes
     recipes.check_family(model)
     options = {"activation": activation, "rho": rho, "beta": beta, "corruption": corruption}
     options |= {"k": k, "winners": winners, "likelihood": likelihood, "prior": prior}
     options = recipes.family_options(model, {**options, "tied": tied or None})
-    anomaly.threshold_rule(threshold)
+    check_threshold(threshold)
     _check_series(window, stream, stride=stride, time=time_column, group=group, recurrent=recurrent)
     chosen: dict[str, Any] = {"drop": names(drop), "ids": names(ids), "keep": keep or ()}
     chosen |= {"columns": names(columns) or None, "categorical": names(categorical)}
@@ -170,6 +175,7 @@ def train(
     else:
         steps = series.load_steps(data, time_column, group, label=label, key=key)
         rows, steps = series.rows_of(steps, window, stride, test_fraction)
+    check_threshold(threshold, rows.y_test, known=True)
     with_stack = {**options, **recipes.stack_option(recurrent)}
     rows, autoencoder, hidden_units = _made(
         rows, model, hidden_units, with_stack, scaler, images, seed
@@ -186,12 +192,10 @@ def train(
     began |= {"recurrent": recurrent} if recurrent else {}
     with backup_folder(directory, began, resume) as folder:
         guard = StabilityGuard(x=rows.x_train, allow_short=allow_short)
-        start = time.perf_counter()
-        history = _fit(autoencoder, rows, epochs, batch_size, patience, folder, guard)
-        seconds = time.perf_counter() - start
+        history, seconds = _fit(autoencoder, rows, epochs, batch_size, patience, folder, guard)
         metrics, pca = compare_with_pca(autoencoder, rows)
         if rows.is_test.any():
-            metrics["threshold"] = anomaly.calibrate(autoencoder, rows.x_test, threshold)
+            metrics |= calibrated(autoencoder, rows, threshold)
         settings = {name: value for name, value in began.items() if name != "rows"}
         known = {"data": data, "settings": settings, "seconds": seconds, "history": history}
         extra = series.extras(autoencoder, steps, threshold, metrics) if window else {}
@@ -299,6 +303,7 @@ def _fit(autoencoder, rows, epochs, batch_size, patience, folder, guard):
         stops = [
             EarlyStopping(f"val_{metric}", patience=patience, restore_best_weights=True, mode="min")
         ]
+    start = time.perf_counter()
     backup = AtomicBackup(folder, [guard, *stops], keep=True, seconds=BACKUP_SECONDS)
     if backup.path.exists():
         console.print(f"going on from {backup.path}", soft_wrap=True, highlight=False)
@@ -322,7 +327,7 @@ def _fit(autoencoder, rows, epochs, batch_size, patience, folder, guard):
             callbacks=[showing, *_rows_shown(rows, progress, batch_size), guard, *stops, backup],
         )
     _say_why_it_ended(backup.history, f"val_{metric}", epochs, patience if stops else 0)
-    return backup.history
+    return backup.history, time.perf_counter() - start
 
 
 def _rows_shown(rows, progress, batch_size):

@@ -340,7 +340,7 @@ class Autoencoder(RowModel):
         self,
         x: Any,
         *,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         verbose: int | str = 0,
         output: str = "array",
     ) -> Any:
@@ -349,7 +349,7 @@ class Autoencoder(RowModel):
         Args:
             x: Rows in the user's units, shape (rows, *row_shape), a dataset of batches, or a
                 `RowSource`, of which the codings of each piece are given in turn.
-            batch_size: Rows a step.
+            batch_size: Rows a step; by default 4096 of up to 64 values, 256 of others.
             verbose: 1, or "auto", for a progress bar.
             output: "array", or "table" for one of the library of `x`, with its index.
 
@@ -372,13 +372,13 @@ class Autoencoder(RowModel):
         return self.schema.numbers(codings.reshape(len(codings), -1), "codings", like=x)
 
     @by_piece
-    def reconstruct(self, x: Any, *, batch_size: int = 256, verbose: int | str = 0) -> Any:
+    def reconstruct(self, x: Any, *, batch_size: int | None = None, verbose: int | str = 0) -> Any:
         """Reconstructions of rows.
 
         Args:
             x: Rows in the user's units, shape (rows, *row_shape), a dataset of batches, or a
                 `RowSource`, of which the reconstructions of each piece are given in turn.
-            batch_size: Rows a step.
+            batch_size: Rows a step; by default 4096 of up to 64 values, 256 of others.
             verbose: 1, or "auto", for a progress bar.
 
         Returns:
@@ -393,12 +393,12 @@ class Autoencoder(RowModel):
         named = self.schema is not None and is_table(x)
         return self.schema.table(found, like=x) if named else found
 
-    def decode(self, codings: Any, *, batch_size: int = 256, verbose: int | str = 0) -> Any:
+    def decode(self, codings: Any, *, batch_size: int | None = None, verbose: int | str = 0) -> Any:
         """Rows in the user's units from codings.
 
         Args:
             codings: Array of shape (rows, codings).
-            batch_size: Rows a step.
+            batch_size: Rows a step; by default 4096 of up to 64 values, 256 of others.
             verbose: 1, or "auto", for a progress bar.
 
         Returns:
@@ -425,7 +425,7 @@ class Autoencoder(RowModel):
         n: int,
         seed: int | None = None,
         *,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         verbose: int | str = 0,
     ) -> Any:
         """New rows, decoded from draws of the prior of the codings.
@@ -433,7 +433,7 @@ class Autoencoder(RowModel):
         Args:
             n: How many, at least 1.
             seed: Integer, or None for a random one; the same seed gives the same rows.
-            batch_size: Rows a step.
+            batch_size: Rows a step; by default 4096 of up to 64 values, 256 of others.
             verbose: 1, or "auto", for a progress bar.
 
         Returns:
@@ -459,7 +459,7 @@ class Autoencoder(RowModel):
         x: Any,
         per_feature: bool = False,
         *,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         verbose: int | str = 0,
     ) -> np.ndarray:
         """Squared error on the scaled values.
@@ -468,7 +468,7 @@ class Autoencoder(RowModel):
             x: Rows in the user's units, shape (rows, *row_shape), a dataset of batches, or a
                 `RowSource`, of which the errors of each piece are given in turn.
             per_feature: Whether to return each feature's squared error instead of their mean.
-            batch_size: Rows a step.
+            batch_size: Rows a step; by default 4096 of up to 64 values, 256 of others.
             verbose: 1, or "auto", for a progress bar.
 
         Returns:

@@ -10,6 +10,8 @@ from kerasae.models.programs import ONE_AT_A_TIME, quiet_tracing
 from kerasae.models.streams import is_checked, plain_errors
 from kerasae.validation import check_count, is_array
 
+SMALL = 64  # values of a row
+
 
 class Streams:
     """Runs functions of one model batch by batch, each compiled once.
@@ -40,7 +42,7 @@ class Streams:
         function: Callable[..., Any],
         x: Any,
         *,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         verbose: int | str = 0,
         seed: int | None = None,
     ) -> Any:
@@ -61,6 +63,7 @@ class Streams:
         Raises:
             ValueError: `batch_size` is not a whole number of at least 1, or weights are not finite.
         """
+        batch_size = _rows_a_step(x) if batch_size is None else batch_size
         check_count("batch_size", batch_size)
         self._model._check_weights()
         self._model._follow_scaler()
@@ -81,6 +84,12 @@ class Streams:
         if not is_checked(x):
             keras.tree.map_structure(_check_outputs, outputs)
         return outputs
+
+
+def _rows_a_step(x):
+    """As many rows as keep both small rows and a processor's caches busy."""
+    small = getattr(x, "ndim", 0) == 2 and x.shape[1] <= SMALL
+    return 4096 if small else 256
 
 
 def _check_outputs(outputs):

@@ -14,6 +14,7 @@ from kerasae.tables import Schema
 
 # The share of the training rows that are outliers where nothing else is known, as "p99" elsewhere.
 AUTO = 0.01
+ROUNDING = 1e-5  # of scores in float32, as a share
 # Rows that `partial_fit` takes the threshold from.
 WINDOW = 5000
 
@@ -226,7 +227,9 @@ class AutoencoderDetector(OutlierMixin, AutoencoderEstimator):
     def _set_offset(self, rows, weight):
         anomaly.calibrate(self.model_, rows, guard=self.guard)
         share = AUTO if self.contamination == "auto" else self.contamination
-        self.offset_ = lower_quantile(self._scores(rows), share, weight)
+        found = lower_quantile(self._scores(rows), share, weight)
+        # Scores of the same row differ by rounding where it comes in other batches.
+        self.offset_ = found - ROUNDING * abs(found)
         calibration = self.model_.anomaly
         calibration.fit(calibration.scores, -self.offset_)
 

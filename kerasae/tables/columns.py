@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerasae.tables.layout import CATEGORY, NUMBER
+from kerasae.tables.texts import dates_in, numbers_in
 from kerasae.validation import FLOAT32_MAX
 from kerasae.validation.tables import not_a_number
 
@@ -35,6 +36,8 @@ class Column:
         low: The lowest number that was seen, or None.
         high: The highest one, or None.
         rare: Number of levels that were seen too seldom to be kept.
+        form: How texts are read as numbers or date-times, as `kerasae.tables.texts` says it; empty
+            where cells are no texts.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Column:
     low: float | None = None
     high: float | None = None
     rare: int = 0
+    form: str = ""
 
     @property
     def coded_as(self) -> tuple[str, int]:
@@ -112,7 +116,7 @@ class Column:
                 values = values.cast(kind)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
                 if pa.types.is_string(kind) or self.kind == "boolean":
-                    raise TypeError(_wrong(self, values, where)) from None
+                    raise TypeError(_wrong(self, _first_text(values), where)) from None
                 values, kind = values.cast(pa.string()), pa.string()
         levels = pa.array(self.levels, _type(self.type)).cast(kind)
         index = compute.index_in(values, value_set=levels)
@@ -144,7 +148,7 @@ class Column:
         numbers = np.where(missing, 0, numbers)
         if self.kind == "datetime":
             micros = pa.array(np.round(numbers * DAY).astype("int64"), mask=missing)
-            return _from_micros(micros, _type(self.type))
+            return _from_micros(micros, self)
         kind = _type(self.type)
         if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
             return pa.array(numbers, mask=missing).cast(kind, safe=False)
@@ -162,21 +166,30 @@ def days(cells: Any, column: Column, where: Any) -> np.ndarray:
     from pyarrow import compute  # noqa: PLC0415
 
     values = _flat(cells, column, where)
+    if column.form and _is_text(values.type):
+        values, wrong = dates_in(values, column.form)
+        if wrong is not None:
+            raise TypeError(_wrong(column, wrong, where))
     if pa.types.is_timestamp(values.type) and values.type.tz is not None:
         values = compute.local_timestamp(values)
     try:
         values = values.cast(pa.timestamp("us"), safe=False)
         micros = values.cast(pa.int64()).cast(pa.float64(), safe=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise TypeError(_wrong(column, values, where)) from None
+        raise TypeError(_wrong(column, _first_text(values), where)) from None
     return micros.to_numpy(zero_copy_only=False) / DAY
 
 
-def _from_micros(micros, kind):
+def _from_micros(micros, column):
     import pyarrow as pa  # noqa: PLC0415
     from pyarrow import compute  # noqa: PLC0415
 
-    values = micros.cast(pa.timestamp("us"))
+    values, kind = micros.cast(pa.timestamp("us")), _type(column.type)
+    if column.form:
+        units = {"%S": "second", "%M": "minute"}
+        unit = next((unit for sign, unit in units.items() if sign in column.form), "day")
+        rounded = compute.round_temporal(values, unit=unit).cast(pa.timestamp("s"))
+        return compute.strftime(rounded, format=column.form)
     if pa.types.is_timestamp(kind) and kind.tz is not None:
         return compute.assume_timezone(
             values, kind.tz, ambiguous="earliest", nonexistent="earliest"
@@ -191,12 +204,17 @@ def numbers_of(cells: Any, column: Column, where: Any) -> np.ndarray:
     values = _flat(cells, column, where)
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
+    if column.form and _is_text(values.type):
+        numbers, wrong = numbers_in(values, column.form)
+        if wrong is not None:
+            raise TypeError(_wrong(column, wrong, where))
+        return numbers
     try:
         if pa.types.is_temporal(values.type):
             values = values.cast(pa.int32() if values.type.bit_width == 32 else pa.int64())
         return values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise TypeError(_wrong(column, values, where)) from None
+        raise TypeError(_wrong(column, _first_text(values), where)) from None
 
 
 def _flat(cells, column, where):
@@ -209,8 +227,17 @@ def _flat(cells, column, where):
     return cells.combine_chunks() if hasattr(cells, "combine_chunks") else cells
 
 
-def _wrong(column, values, where):
-    cell = next((cell for cell in values.to_pylist() if not _is_number(cell)), None)
+def _first_text(values):
+    return next((cell for cell in values.to_pylist() if not _is_number(cell)), None)
+
+
+def _is_text(kind):
+    import pyarrow as pa  # noqa: PLC0415
+
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _wrong(column, cell, where):
     if column.kind == "number":
         return not_a_number(f"column '{column.name}'", cell, where)
     return (

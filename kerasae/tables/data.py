@@ -67,7 +67,7 @@ def load_data(
     y = None
     if label is not None:
         table, y = _without_label(table, label, where)
-    if schema is None and path is not None and not any(asked.values()) and is_plain(table):
+    if schema is None and path is not None and not any(asked.values()) and is_plain(table, where):
         return load(source, **plain)
     schema = schema or Schema.infer(table, **asked, keep=keep, where=where)
     x = schema.codes(table, where)
@@ -98,11 +98,11 @@ def _without_label(table, label, where):
     return table.drop(columns=[label]) if hasattr(table, "iloc") else table.drop(label), y
 
 
-def is_plain(table: Any) -> bool:
+def is_plain(table: Any, where: Any = "x") -> bool:
     """Whether a table holds numbers alone, none of them missing."""
     from pyarrow import compute, types  # noqa: PLC0415
 
-    for values in arrow_columns(as_frame(table)).values():
+    for values in arrow_columns(as_frame(table), where=where).values():
         if values is None or values.null_count:
             return False
         kind = values.type

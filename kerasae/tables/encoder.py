@@ -224,11 +224,11 @@ class TableEncoder(keras.layers.Layer):
             parts.append(self._scaled(numbers) * mask)
         if self._periods:
             parts += self._cycles(known, observed)
+        present = ops.where(missing, -ops.ones_like(codes), codes)  # a missing level is none
         for width, members in layout.groups:
-            index = np.repeat(np.asarray(members, "int32"), width)
-            levels = np.tile(np.arange(width, dtype="float32"), len(members))
-            same = ops.cast(ops.equal(ops.take(known, index, axis=1), levels), "float32")
-            parts.append(same * ops.take(observed, index, axis=1))
+            cells = ops.take(present, np.asarray(members, "int32"), axis=1)
+            same = ops.equal(ops.expand_dims(cells, -1), np.arange(width, dtype="float32"))
+            parts.append(ops.reshape(ops.cast(same, "float32"), (-1, width * len(members))))
         if layout.indicators:
             parts.append(1.0 - ops.take(observed, np.asarray(layout.indicators, "int32"), axis=1))
         return ops.concatenate(parts, axis=1)

@@ -142,15 +142,21 @@ def _filled(given, cells):
     if pa.types.is_dictionary(given.type):
         given = given.dictionary_decode()
     missing = compute.is_null(given, nan_is_null=True)
-    if pa.types.is_string(given.type) or pa.types.is_large_string(given.type):
+    if _is_text(given.type):
         missing = compute.or_(missing, compute.equal(given, "").fill_null(True))
     return compute.if_else(missing, cells.cast(given.type, safe=False), given)
+
+
+def _is_text(kind):
+    import pyarrow as pa  # noqa: PLC0415
+
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def _cast(array, kind):
     import pyarrow as pa  # noqa: PLC0415
 
-    if kind is None:
+    if kind is None or (pa.types.is_floating(array.type) and _is_text(kind)):
         return array
     if pa.types.is_dictionary(kind):
         return array.cast(kind.value_type, safe=False).dictionary_encode().cast(kind)
@@ -178,6 +184,8 @@ def _as_dtype(series, dtype):
     """The series in a dtype, where its cells go into it: NaN does not go into integers."""
     if isinstance(dtype, np.dtype) and dtype.kind in "iub" and series.isna().any():
         return series
+    if getattr(series.dtype, "kind", "O") == "f" and dtype.name in ("str", "string"):
+        return series  # texts that are read as numbers
     return series.astype(dtype)
 
 
@@ -186,4 +194,10 @@ def _as_polars(columns, like):
 
     dtypes = {} if like is None else dict(like.schema)
     made = (pl.Series(name, array) for name, array in columns.items())
-    return pl.DataFrame([one.cast(dtypes.get(one.name, one.dtype), strict=False) for one in made])
+    return pl.DataFrame([_as_type(one, dtypes.get(one.name)) for one in made])
+
+
+def _as_type(series, dtype):
+    if dtype is None or (series.dtype.is_float() and str(dtype) == "String"):
+        return series
+    return series.cast(dtype, strict=False)

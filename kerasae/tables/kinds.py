@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from kerasae.tables.columns import PERIODS, WIDE, Column, days, numbers_of
+from kerasae.tables.texts import form_of
 from kerasae.validation import identifier_columns
 
-# Rows from which the number of different texts says something.
 # A text column with a smaller share of texts that are not numbers is one of numbers, spoilt.
 MOSTLY_NUMBERS = 0.2
+# Rows from which the number of different texts says something.
 ENOUGH_ROWS = 20
 
 
@@ -35,7 +36,7 @@ def identifiers(cells: Mapping[str, Any]) -> dict[str, str]:
         whole = pa.types.is_integer(kind)
         if whole or pa.types.is_floating(kind):
             plain[name] = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        elif _is_text(values.type) and form_of(values) is None:
             plain[name] = np.array(values.to_pylist(), object)
     return identifier_columns(plain)
 
@@ -63,6 +64,8 @@ def column_of(
     if str(values.type) == "string_view":
         values = values.cast(pa.string())
     types = pa.types
+    if _is_text(values.type) and not categorical and (found := form_of(values)) is not None:
+        return (_number if found[0] == "number" else _datetime)(name, values, found[1])
     is_dictionary = types.is_dictionary(values.type)
     kind = values.type.value_type if is_dictionary else values.type
     if is_dictionary or _is_text(kind) or categorical:
@@ -95,11 +98,11 @@ def _is_text(kind):
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
-def _number(name, values):
+def _number(name, values, form=""):
     import pyarrow as pa  # noqa: PLC0415
 
-    plain = Column(name, "number", str(values.type))
-
+    # What texts become is given back as a number.
+    plain = Column(name, "number", "double" if form else str(values.type), form=form)
     numbers = numbers_of(values, plain, "x")
     present = numbers[np.isfinite(numbers)]
     if not len(present):
@@ -109,13 +112,14 @@ def _number(name, values):
     middle = float(present.mean())
     origin = 0.0
     if spread and abs(middle) > WIDE * spread:
-        origin = float(np.round(middle)) if not pa.types.is_floating(values.type) else middle
+        whole = not (form or pa.types.is_floating(values.type))
+        origin = float(np.round(middle)) if whole else middle
     missing = int(np.isnan(numbers).sum())
     return dataclasses.replace(plain, origin=origin, missing=missing, low=low, high=high)
 
 
-def _datetime(name, values):
-    plain = Column(name, "datetime", str(values.type))
+def _datetime(name, values, form=""):
+    plain = Column(name, "datetime", "string" if form else str(values.type), form=form)
     found = days(values, plain, "x")
     present = found[~np.isnan(found)]
     low, high = float(present.min()), float(present.max())
@@ -150,9 +154,10 @@ def _category(name, values, max_levels, kept):
         return "without any value"
     if text and order is None and not kept:
         _check_numbers(name, values, pairs)
-    if text and order is None and not kept and _is_free(len(pairs), rows, max_levels):
-        return f"free text: {len(pairs)} different values in {rows} cells"
     pairs.sort(key=lambda pair: (-pair[1], str(pair[0])))
+    of_kept = sum(count for _, count in pairs[:max_levels])
+    if text and order is None and not kept and _is_free(len(pairs), rows, of_kept):
+        return f"free text: {len(pairs)} different values in {rows} cells"
     often = {level for level, _ in pairs[:max_levels]}
     return Column(
         name,
@@ -187,10 +192,9 @@ def _reads_as_number(text):
     return True
 
 
-def _is_free(levels, rows, max_levels):
-    """Whether texts are so different that they are no levels."""
-    many = levels > max_levels and levels > rows / 10
-    return many or (rows >= ENOUGH_ROWS and levels > rows / 2)
+def _is_free(levels, rows, of_kept):
+    """Whether texts are so different that levels would say little of them."""
+    return rows >= ENOUGH_ROWS and (levels > rows / 2 or of_kept < rows / 2)
 
 
 def _whole(values):

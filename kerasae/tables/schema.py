@@ -127,6 +127,8 @@ class Schema:
         table = table if surveyed is None else surveyed.table
         table = as_frame(table, where)
         cells = arrow_columns(table, where=where)
+        if cells and not len(table):
+            raise ValueError(f"the table must have at least one row. Received: 0 rows ({where})")
         given = {"columns": columns or (), "drop": drop, "ids": ids, "categorical": categorical}
         _check_names(list(cells), given)
         _check_names(list(cells), {"keep": keep})
@@ -310,7 +312,7 @@ class Schema:
 
 def _values(column):
     if column.levels:
-        shown = ", ".join(str(level) for level in column.levels[:4])
+        shown = ", ".join(" ".join(str(level).split()) for level in column.levels[:4])
         more = len(column.levels) - 4
         rest = f", ... {more} more" if more > 0 else ""
         rare = f"; {column.rare} rare ones as one" if column.rare else ""

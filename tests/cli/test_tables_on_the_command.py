@@ -117,3 +117,17 @@ def test_as_many_codings_as_encoded_columns_are_warned_of(kerasae):
         *("train", "people.csv", "--hidden", "20", "--epochs", 1, "--id", "person_id")
     )
     assert "nothing keeps the model from learning the identity" in err
+
+
+def test_training_with_labels_ranks_the_test_rows(kerasae, mistake):
+    frame = people()
+    frame.assign(bad=(frame.index % 9 == 0).astype(int)).to_csv("people.csv", index=False)
+    few = ("train", "people.csv", "--epochs", 1, "--hidden", "4-1-4", "--allow-short")
+    few += ("--id", "person_id", "--name", "a", "--threshold")
+    status, out, err = kerasae(*few, "fpr:0.1", "--label", "bad")
+    assert status == 0, err
+    assert "ROC AUC" in out
+    metrics = json.loads(Path("saved_models/a/1/manifest.json").read_text())["metrics"]
+    assert 0 <= metrics["roc_auc"] <= 1
+    assert "labels of 0 and 1" in mistake(*few, "f1")
+    assert "Try fpr:0.01" in mistake(*few, "fpr:x", "--label", "bad")

@@ -1,6 +1,7 @@
 from . import anomaly as anomaly
 from . import callbacks as callbacks
 from . import datasets as datasets
+from . import engines as engines
 from . import layers as layers
 from . import models as models
 from . import plots as plots

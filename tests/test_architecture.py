@@ -33,7 +33,7 @@ ORDER = [
     {"kerasae.models"},
     {"kerasae.anomaly", "kerasae.methods", "kerasae.tables"},
     {"kerasae.callbacks", "kerasae.export", "kerasae.series"},
-    {"kerasae.sklearn", "kerasae.tuning"},
+    {"kerasae.engines", "kerasae.sklearn", "kerasae.tuning"},
     {"kerasae.report"},
     {"kerasae.chapter"},
     {"kerasae.cli"},
@@ -67,7 +67,8 @@ PLACES = {
     "typer": {"cli"},
     "rich": {"chapter", "cli", "tuning"},
     "scipy": {"anomaly.maps", "anomaly.two_samples"},
-    "pyarrow": {"cli", "datasets.files", "tables"},
+    "ray": {"engines"},
+    "pyarrow": {"cli", "engines", "datasets.files", "tables"},
     "pandas": {"tables.frames", "tuning.results", "tuning.search"},
     "polars": {"tables.frames"},
     "sklearn": {

@@ -17,7 +17,7 @@ import kerasae
 
 ROOT = Path(__file__).parent.parent
 MODULES = ["anomaly", "callbacks", "datasets", "export", "layers", "methods", "models", "plots"]
-MODULES += ["series", "sklearn", "tuning", "atomic", "validation"]
+MODULES += ["engines", "series", "sklearn", "tuning", "atomic", "validation"]
 
 
 def public_objects():

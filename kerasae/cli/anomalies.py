@@ -5,6 +5,14 @@ from typing import Annotated
 
 import typer
 
+from kerasae.cli.engine import (
+    AddressOption,
+    EngineOption,
+    IdOption,
+    WorkersOption,
+    check_engine,
+    run_on_engine,
+)
 from kerasae.cli.streamed import StreamOption, is_streamed
 from kerasae.cli.terminal import (
     THRESHOLDS,
@@ -55,8 +63,34 @@ def anomalies(
         int, typer.Option(help="Series: steps between two anomalies that become one, at most.")
     ] = 0,
     stream: StreamOption = None,
+    engine: EngineOption = None,
+    address: AddressOption = None,
+    workers: WorkersOption = None,
+    ids: IdOption = None,
 ) -> None:
     """Writes the anomaly scores of all rows or steps of DATA, and pictures of the worst."""
+    check_engine(engine, address=address, workers=workers, id=ids)
+    if engine is not None:
+        return run_on_engine(
+            engine,
+            model,
+            data,
+            output,
+            what="anomalies",
+            ids=ids,
+            address=address,
+            workers=workers,
+            refused={
+                "threshold": threshold,
+                "guard": guard,
+                "normal": normal,
+                "per-feature": per_feature,
+                "key": key,
+                "label": label,
+                "time": time,
+                "group": group,
+            },
+        )
     with starting():
         import numpy as np
 

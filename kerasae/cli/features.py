@@ -5,6 +5,14 @@ from typing import Annotated
 
 import typer
 
+from kerasae.cli.engine import (
+    AddressOption,
+    EngineOption,
+    IdOption,
+    WorkersOption,
+    check_engine,
+    run_on_engine,
+)
 from kerasae.cli.streamed import StreamOption, is_streamed
 from kerasae.cli.terminal import (
     DataOption,
@@ -26,8 +34,26 @@ def features(
     label: LabelOption = None,
     keep: KeepOption = None,
     stream: StreamOption = None,
+    engine: EngineOption = None,
+    address: AddressOption = None,
+    workers: WorkersOption = None,
+    ids: IdOption = None,
 ) -> None:
     """Writes the deep features of all rows of DATA, in their order."""
+    check_engine(engine, address=address, workers=workers, id=ids)
+    if engine is not None:
+        return run_on_engine(
+            engine,
+            model,
+            data,
+            output,
+            what="features",
+            ids=ids,
+            address=address,
+            workers=workers,
+            layer=layer,
+            refused={"key": key, "label": label},
+        )
     with starting():
         from kerasae.cli.tables import check_suffix, id_columns, load_rows, verbosity, write_table
         from kerasae.export import load_model
@@ -42,6 +68,6 @@ def features(
     x = rows.x
     codings = deep_features(autoencoder, x, layer, verbose=verbosity()).reshape(len(x), -1)
     names = [f"{layer}_{i}" for i in range(1, codings.shape[1] + 1)]
-    ids = {} if output.suffix == ".npy" else id_columns(rows)
-    write_table({**ids, **dict(zip(names, codings.T, strict=True))}, output)
+    carried = {} if output.suffix == ".npy" else id_columns(rows)
+    write_table({**carried, **dict(zip(names, codings.T, strict=True))}, output)
     console.print(f"{len(codings)} rows, {codings.shape[1]} columns: {output}", soft_wrap=True)

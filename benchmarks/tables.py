@@ -17,7 +17,7 @@ from results import FOLDER, read
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "benchmarks" / "README.md"]
-DOCUMENTS += [ROOT / "docs" / name for name in ("anomalies.md", "families.md")]
+DOCUMENTS += [ROOT / "docs" / name for name in ("anomalies.md", "families.md", "large.md")]
 MARKED = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}
@@ -91,6 +91,9 @@ def inference():
     return names, header, body
 
 
+LARGER = [f"rows/s, {one}" for one in ("memory", "file", "adapt", "fit", "calibrate", "score")]
+
+
 def between(value):
     """A number, or the range of several."""
     values = sorted({f"{one:.2f}" for one in (value if isinstance(value, list) else [value])})
@@ -106,6 +109,18 @@ def memory():
         for what, goal in MEMORY_GOALS.items()
     ]
     return names, ["ratio", *BACKENDS.values(), "goal, at most"], body
+
+
+def larger():
+    """Speed and memory of rows in files beside rows in memory."""
+    names = ["larger_than_memory-speed", "larger_than_memory-memory"]
+    body = [
+        [row["what"], f"{row['value']:.2f}" if row["value"] < 10 else f"{row['value']:.0f}"]
+        + [f"{row[one]:,.0f}" if one in row else "" for one in LARGER]
+        for name in names
+        for row in rows_of(name)
+    ]
+    return names, ["what", "value", *LARGER], body
 
 
 def anomaly(protocol):
@@ -215,6 +230,7 @@ TABLES = {
     "families": families,
     "inference": inference,
     "memory": memory,
+    "larger": larger,
     "start": partial(plain, "start", {"what": "", "median, s": ".2g", "from": ".2g", "to": ".2g"}),
     "latency": partial(
         plain, "serving", {"way": "", "clients": "", "p50, ms": ".2f", "p99, ms": ".2f"}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kerasae.models import Autoencoder
 
 # What is drawn of a source to calibrate on.
-CALIBRATION_ROWS, CALIBRATION_BYTES = 1_000_000, 2**28
+CALIBRATION_ROWS, CALIBRATION_BYTES = 1_000_000, 2**27
 
 
 class Scores(NamedTuple):
@@ -63,7 +63,7 @@ def calibrate(
         model: An `Autoencoder`.
         x: Normal rows in the user's units, shape (rows, *row_shape), or a dataset of batches of
             rows, which is passed over once. Of a `RowSource`, rows drawn at random are scored: at
-            most 1,000,000 that take 256 MB, drawn by a fixed seed, whose p-values are as honest.
+            most 1,000,000 that take 128 MB, drawn by a fixed seed, whose p-values are as honest.
         threshold: "p99" flags what scores above the 99th percentile of the normal rows; "3sd" above
             their mean plus 3 standard deviations; a number alpha in (0, 1) flags p-values of at
             most alpha: a share of at most alpha of new normal rows.

@@ -137,6 +137,7 @@ class Sample:
         order = np.argsort(numbers)
         of_arrays = isinstance(self._pieces[0], np.ndarray)
         joined = np.concatenate(self._pieces) if of_arrays else joined_tables(self._pieces)
+        self._pieces.clear()
         return numbers[order], joined[order] if of_arrays else joined.take(order)
 
 

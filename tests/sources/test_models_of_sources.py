@@ -151,7 +151,9 @@ def test_scores_come_by_piece_and_none_is_kept(model, numbers):
     parts = list(stream)
     for name in ("anomaly_score", "feature_errors", "p_value", "is_anomaly"):
         found = np.concatenate([getattr(one, name) for one in parts])
-        np.testing.assert_allclose(found, getattr(whole, name), atol=1e-6)
+        # Rounding may move a score past one of those that it is compared with.
+        tolerance = 2 / (ROWS + 1) if name == "p_value" else 1e-6
+        np.testing.assert_allclose(found, getattr(whole, name), atol=tolerance)
     found = np.concatenate([one.worst.column for one in parts])
     np.testing.assert_array_equal(found, whole.worst.column)
 

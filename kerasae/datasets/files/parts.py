@@ -10,7 +10,7 @@ from kerasae.datasets.archives import damaged
 from kerasae.validation import required
 
 # Bytes of a piece that is read at once.
-PIECE_BYTES = 2**23
+PIECE_BYTES = 2**24
 
 
 class Part(NamedTuple):

@@ -208,9 +208,9 @@ def _image_shape(autoencoder):
 
 def _show(autoencoder, found, output):
     """Prints and draws the worst rows."""
+    _, drawn = found.sample.result()
     if found.labelled:
-        labels = binary_labels(found.labels.result()[1])
-        show_ranking(found.sample.result()[1], labels)
+        show_ranking(drawn, binary_labels(found.labels.result()[1]))
     lines = [line for _, _, line in found.worst]
     table = {name: np.array([line[name] for line in lines]) for name in lines[0]}
     console.print(worst_table(table))
@@ -223,7 +223,7 @@ def _show(autoencoder, found, output):
         autoencoder,
         rows,
         anomaly.score(autoencoder, rows.x),
-        drawn=found.sample.result()[1],
+        drawn=drawn,
         numbers=table["row"],
     )
     draw(figures, output)

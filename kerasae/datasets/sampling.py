@@ -125,7 +125,7 @@ class Sample:
             self._pieces[i] = rows_where(self._pieces[i], kept)
 
     def result(self) -> tuple[np.ndarray, Any]:
-        """The numbers of the rows that were drawn, in rising order, and the rows.
+        """The numbers of the rows that were drawn, in rising order, and the rows; called once.
 
         Raises:
             ValueError: No rows were added.

@@ -49,7 +49,7 @@ class Survey(NamedTuple):
     def mended(self, column: Column) -> Column:
         """A column as all rows have it, where a sample found it."""
         ends = self.ends.get(column.name)
-        missing = self.missing[column.name]
+        missing = max(self.missing[column.name], column.missing)  # of texts, marks for gaps, too
         if ends is None or None in ends or column.kind not in ("number", "datetime"):
             return dataclasses.replace(column, missing=missing)
         import pyarrow as pa  # noqa: PLC0415

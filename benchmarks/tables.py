@@ -113,7 +113,8 @@ def memory():
 
 def larger():
     """Speed and memory of rows in files beside rows in memory."""
-    names = ["larger_than_memory-speed", "larger_than_memory-memory"]
+    names = [f"larger_than_memory-{part}" for part in ("speed", "memory")]
+    names = [name for name in names if (FOLDER / f"{name}.json").exists()]
     body = [
         [row["what"], f"{row['value']:.2f}" if row["value"] < 10 else f"{row['value']:.0f}"]
         + [f"{row[one]:,.0f}" if one in row else "" for one in LARGER]

@@ -8,17 +8,20 @@ import keras
 import numpy as np
 
 from kerasae.anomaly.explanation import Explanation, explain
-from kerasae.anomaly.learning import learn_parts, own_scores, scaled_rows
+from kerasae.anomaly.learning import learn_parts, own_distances, own_scores, scaled_rows
 from kerasae.anomaly.scores import Scores, calibrate, score, threshold_rule
-from kerasae.validation import bounded_rows, check_count, is_array, names_of
+from kerasae.validation import bounded_rows, check_count, is_array, is_table, names_of
 
 if TYPE_CHECKING:
     from kerasae.models import Autoencoder
+    from kerasae.tables import Schema
 
 # More rows, or more values, are drawn from: training sees fewer.
 TRAINING_ROWS, TRAINING_VALUES = 1_000_000, 2**28
 # Rows that thresholds and p-values are taken from, at most.
 HELD_OUT_ROWS = 10_000
+# Rows that all are compared with to see which are left out, at most.
+COMPARED_ROWS = 2000
 BATCH_SIZE = 64
 # Values that rows may be repeated to, so that a pass over few rows is not over at once.
 REPEATED_VALUES = 2**24
@@ -34,8 +37,9 @@ class Detector:
     p-value is the share of held-out rows that score as high.
 
     Args:
-        contamination: Share of the training rows that may be anomalies, in [0, 0.5): those with the
-            highest scores are left out, and training begins anew, with the first scaler.
+        contamination: Share of the training rows that may be anomalies, in [0, 0.5): those that are
+            furthest from the others are left out, by the mean distance to as many rows as there may
+            be anomalies, which are near each other where they are of one kind.
         threshold: What flags a row, as in `calibrate`: "p99", "3sd", or a tail probability.
         held_out: Share of the rows that thresholds and p-values are taken from, in (0, 1); by
             default a fifth, and less of more than 5,000 rows.
@@ -44,8 +48,8 @@ class Detector:
             to twice the highest.
         memory: How many training rows to keep in the model, at most, at least 2. They are data of
             yours: whoever has the model has them.
-        neighbors: How many of the nearest kept rows count, at least 1; more while rows are to be
-            left out.
+        neighbors: How many of the nearest kept rows count, at least 1; by default 1, or 5 with a
+            contamination, where a row that should have been left out may be among them.
         steps: Steps of training, at least 100.
         seed: Integer: the same rows give the same scores.
 
@@ -80,7 +84,7 @@ class Detector:
         hidden_units: Sequence[int] = (256, 256),
         levels: Sequence[float] = (0.2, 0.4, 0.8),
         memory: int = 5000,
-        neighbors: int = 1,
+        neighbors: int | None = None,
         steps: int = 2000,
         seed: int = 0,
     ) -> None:
@@ -93,7 +97,8 @@ class Detector:
         if not steps >= 100:
             raise ValueError(f"steps must be at least 100. Received: steps={steps}")
         threshold_rule(threshold)
-        check_count("neighbors", neighbors)
+        if neighbors is not None:
+            check_count("neighbors", neighbors)
         self.contamination = contamination
         self.threshold = threshold
         self.held_out = held_out
@@ -113,49 +118,62 @@ class Detector:
         return self._model
 
     def fit(
-        self, x: Any, *, columns: Sequence[str] | None = None, verbose: int | str = "auto"
+        self,
+        x: Any,
+        *,
+        columns: Sequence[str] | None = None,
+        schema: "Schema | None" = None,
+        verbose: int | str = "auto",
     ) -> "Detector":
         """Learns what rows are like.
 
         Args:
-            x: Array or table of numbers, (rows, columns), at least 10 rows. Of more than a million,
-                that many are drawn.
-            columns: Names of the columns, or None for those of a table.
+            x: Array of numbers, (rows, columns), or a table of columns of any type, with missing
+                cells or without; at least 10 rows. Of more than a million, that many are drawn.
+            columns: Names of the columns, or None for those of a table, all of them.
+            schema: The `kerasae.tables.Schema` of a table or of its codes, where the one that is
+                read from it is not wanted.
             verbose: 0 for silence, 1 for a progress bar, 2 for a line an epoch; "auto" for 1.
 
         Returns:
             The detector.
 
         Raises:
-            ValueError: Fewer than 10 rows, or cells that are NaN or infinite.
-            TypeError: Cells that are not real numbers, or rows that are not in memory.
+            ValueError: Fewer than 10 rows, or cells of an array that are NaN or infinite.
+            TypeError: Cells of an array that are not real numbers, or rows that are not in memory.
         """
         if not is_array(x):
             raise TypeError(f"x must be an array of rows in memory. Received: a {type(x).__name__}")
         names = columns or names_of(x)
-        rows, _ = bounded_rows(x, columns=names, wide=True)
+        schema = schema or self._schema_of(x, columns)
+        if schema is not None:
+            rows, names = schema.codes(x), schema.names
+        else:
+            rows, _ = bounded_rows(x, columns=names, wide=True)
         if rows.ndim != 2:
             raise ValueError(f"x must have shape (rows, columns). Received: shape {rows.shape}")
         if len(rows) < 10:
             raise ValueError(f"x must have at least 10 rows. Received: {len(rows)} rows")
-        rng = np.random.default_rng(self.seed)
-        order = rng.permutation(len(rows))
-        count = self._held_out_rows(len(rows))
-        apart = np.sort(order[:count])
+        order = np.random.default_rng(self.seed).permutation(len(rows))
         most = min(TRAINING_ROWS, TRAINING_VALUES // rows.shape[1])
-        train = np.sort(order[count:][:most])
-        model = self._new_model(rows[train], names)
-        self._train(model, rows[train], verbose)
-        parts = self._learn(model, rows[train], self._neighbors_to_trim_by(len(train)))
+        # Of all rows, even where some are left out: of the others, rare values get tiny ranges.
+        model = self._new_model(rows[np.sort(order[:most])], names, schema)
         self.kept = np.ones(len(rows), bool)
         if self.contamination:
-            scores = own_scores(model, model._checked_rows(rows, "x"), parts)
-            self.kept = scores <= np.quantile(scores, 1 - self.contamination)
-            train, apart = train[self.kept[train]], apart[self.kept[apart]]
-            # The first scaler: of the rows that are left, rare values would get tiny ranges.
-            model = self._new_model(rows[train], names, model.scaler)
-            self._train(model, rows[train], verbose)
-            parts = self._learn(model, rows[train], self.neighbors)
+            distances = own_distances(model, rows, order[:COMPARED_ROWS], self.contamination)
+            self.kept = distances <= np.quantile(distances, 1 - self.contamination)
+            order = order[self.kept[order]]
+        count = self._held_out_rows(len(order))
+        apart, train = np.sort(order[:count]), np.sort(order[count:][:most])
+        self._train(model, rows[train], verbose)
+        parts = learn_parts(
+            model,
+            rows[train],
+            levels=self.levels,
+            memory=self.memory,
+            neighbors=self.neighbors or (5 if self.contamination else 1),
+            seed=self.seed,
+        )
         calibrate(model, rows[apart], self.threshold, parts=parts)
         self._remember(model, rows[apart])
         self._model = model
@@ -205,17 +223,32 @@ class Detector:
             return min(max(1, round(self.held_out * count)), count - 5)
         return min(HELD_OUT_ROWS, max(count // 10, min(count // 5, 1000)))
 
-    def _new_model(self, rows, names, scaler=None):
+    def _schema_of(self, x, columns):
+        """The schema of a table of more than numbers, or with missing cells, else None."""
+        from kerasae.tables import Schema  # noqa: PLC0415
+
+        if not is_table(x):
+            return None
+        schema = Schema.infer(x, columns=columns)
+        plain = all(one.kind == "number" and not one.missing for one in schema)
+        return None if plain and names_of(x) is not None and not schema.left_out else schema
+
+    def _new_model(self, rows, names, schema):
         # Models hold a calibration, for which this package is imported.
         from kerasae.models import residual_denoiser  # noqa: PLC0415
+        from kerasae.tables import StandardTableEncoder  # noqa: PLC0415
 
-        if scaler is None:
+        scaler: Any
+        if schema is not None:
+            scaler = StandardTableEncoder(schema)
+            scaler.adapt(rows)
+        else:
             mean, variance = (
                 measure(rows, axis=0, dtype="float64") for measure in (np.mean, np.var)
             )
             scaler = keras.layers.Normalization(mean=mean, variance=variance, dtype="float32")
         model = residual_denoiser(
-            rows.shape[1],
+            rows.shape[1] if schema is None else scaler.width,
             self.hidden_units,
             stddev=(min(self.levels), 2 * max(self.levels)),
             seed=self.seed,
@@ -248,21 +281,6 @@ class Detector:
         # Whoever trains it further does not begin at the end of a schedule.
         model.compile(FusedAdam(0.001, **ADAM))
         model.optimizer.build(model.trainable_variables)
-
-    def _neighbors_to_trim_by(self, rows):
-        """More than anomalies of one kind in the memory, which would hide each other."""
-        many = math.ceil(self.contamination * min(self.memory, rows))
-        return max(self.neighbors, min(50, many))
-
-    def _learn(self, model, rows, neighbors):
-        return learn_parts(
-            model,
-            rows,
-            levels=self.levels,
-            memory=self.memory,
-            neighbors=neighbors,
-            seed=self.seed,
-        )
 
     def _remember(self, model, rows):
         """Adds held-out rows to a memory that has space, once they have given their scores.

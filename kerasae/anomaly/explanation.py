@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from kerasae.anomaly.worst_columns import cells_of
 from kerasae.datasets.reading import by_piece
 
 if TYPE_CHECKING:
@@ -20,9 +21,9 @@ class Explanation(NamedTuple):
         between: float32, (rows,): how far it is from the rows in the memory.
         contributions: float32, (rows, *row_shape): what each column adds to the score. They are at
             least 0, and their sum is the score.
-        expected: float32, (rows, *row_shape): what the model takes the row for once it trusts its
-            values little, in the user's units. Above or below it says in which direction a value
-            is odd.
+        expected: float32, (rows, *row_shape), or cells of a table as objects: what the model takes
+            the row for once it trusts its values little, in the user's units. Above or below it
+            says in which direction a value is odd.
     """
 
     anomaly_score: np.ndarray
@@ -48,7 +49,7 @@ class Explanation(NamedTuple):
         named = first.tolist() if columns is None else [columns[i] for i in first]
         expected = self.expected[row].ravel()
         pairs = zip(named, first, strict=True)
-        return [(name, float(shares[i]), float(expected[i])) for name, i in pairs]
+        return [(name, float(shares[i]), expected[i : i + 1].tolist()[0]) for name, i in pairs]
 
 
 @by_piece
@@ -93,4 +94,5 @@ def explain(
         batch_size=batch_size,
         verbose=verbose,
     )
+    outputs["expected"] = cells_of(model, outputs["expected"])
     return Explanation(**outputs)

@@ -1,5 +1,6 @@
 """What a detector learns of its training rows, beside the weights of its model."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 MEASURED_ROWS, MEASURED_VALUES = 20_000, 2**26
 # Rows that are looked at before the next ones.
 PIECE = 4096
+# Values of the differences to their nearest that are held at once.
+DIFFERENCES = 2**24
 
 
 def learn_parts(
@@ -122,7 +125,9 @@ def scaled_rows(model: "Autoencoder", rows: np.ndarray, batch_size: int = 256) -
 
 def distances_to(memory: np.ndarray, scaled: np.ndarray, neighbors: int) -> np.ndarray:
     """Distances of scaled rows to the nearest of a memory, in order, (rows, neighbors)."""
-    pieces = [nearest_rows(piece, memory, neighbors)[0] for piece in _pieces(scaled)]
+    most = DIFFERENCES // (neighbors * memory.shape[1])
+    pieces = _pieces(scaled, min(PIECE, max(16, most)))
+    pieces = [nearest_rows(piece, memory, neighbors)[0] for piece in pieces]
     return np.concatenate([ops.convert_to_numpy(piece) for piece in pieces])
 
 
@@ -149,9 +154,9 @@ def norms_and_distances(
     return np.concatenate(norms), np.concatenate(distances)
 
 
-def _pieces(rows):
+def _pieces(rows, most=PIECE):
     """Rows in pieces of similar size, none of them short."""
-    return np.array_split(rows, -(-len(rows) // PIECE))
+    return np.array_split(rows, -(-len(rows) // most))
 
 
 def own_scores(
@@ -170,7 +175,36 @@ def own_scores(
     """
     count = min(parts.neighbors + 1, len(parts.memory))
     norms, near = norms_and_distances(model, rows, parts, count, batch_size)
-    # A row's copy in the memory is itself, or another that counts as little.
-    own = near[:, 0] <= 1e-6 * parts.distance_scale
-    distance = np.where(own, near[:, 1:].mean(axis=1), near[:, : parts.neighbors].mean(axis=1))
+    distance = _without_own(near, 1e-6 * parts.distance_scale)
     return norms / parts.residual_scale + distance / parts.distance_scale
+
+
+def own_distances(
+    model: "Autoencoder", rows: np.ndarray, compared: np.ndarray, share: float
+) -> np.ndarray:
+    """Mean distances of rows to the nearest share of some of them, and at least to 5.
+
+    Args:
+        model: A model whose scaler is adapted.
+        rows: All rows.
+        compared: Numbers of those that they are compared with, at least 2.
+        share: How many of these, in (0, 1).
+
+    Returns:
+        Array of shape (rows,).
+    """
+    rows = model._checked_rows(rows, "x")
+    memory = scaled_rows(model, rows[compared])
+    count = min(max(5, math.ceil(share * len(memory))), len(memory) - 1)
+    near = [
+        _without_own(distances_to(memory, scaled_rows(model, piece), count + 1))
+        for piece in _pieces(rows)
+    ]
+    return np.concatenate(near)
+
+
+def _without_own(near, least=1e-6):
+    """Means of distances, in order, without the first where it is that of the row to itself."""
+    # A copy in the memory is the row itself, or another that counts as little.
+    own = near[:, 0] <= least
+    return np.where(own, near[:, 1:].mean(axis=1), near[:, : near.shape[1] - 1].mean(axis=1))

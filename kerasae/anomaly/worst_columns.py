@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from keras import ops
 
 from kerasae.datasets.reading import by_piece
 from kerasae.validation import check_count
@@ -93,8 +94,8 @@ def worst_columns(
     error = worst(relative) * np.where(below, -1, 1)
     return WorstColumns(
         np.array(model.columns, object)[index],
-        worst(_cells(model, rows)),
-        worst(_cells(model, expected)),
+        worst(cells_of(model, rows)).astype(object),
+        worst(cells_of(model, expected)).astype(object),
         error.astype("float32"),
         index,
     )
@@ -102,7 +103,11 @@ def worst_columns(
 
 def typical_errors(model: "Autoencoder") -> np.ndarray:
     """The error that is normal in each column, (columns,)."""
-    known = model.anomaly.column_errors if model._is_calibrated() else None
+    calibrated = model._is_calibrated()
+    known = model.anomaly.column_errors if calibrated else None
+    if calibrated and (parts := model.anomaly.parts) is not None:
+        # Of the lowest level, at which rows are reconstructed.
+        known = ops.convert_to_numpy(model._by_column(parts.scales[0] ** 4))
     errors = np.ones(len(model.columns or ()), "float32") if known is None else known
     return np.maximum(errors, 1e-6 * max(float(errors.max()), 1e-12))
 
@@ -113,10 +118,10 @@ def _are_levels(model):
     return np.array([bool(column.levels) for column in model.schema])
 
 
-def _cells(model, rows):
-    """The rows as objects, in the user's units."""
+def cells_of(model: "Autoencoder", rows: np.ndarray) -> np.ndarray:
+    """Rows in the user's units: as they are, or of a table, its cells as objects."""
     if model.schema is None:
-        return rows.astype(object)
+        return rows
     columns = [one.cells(rows[:, i]).to_pylist() for i, one in enumerate(model.schema)]
     cells = np.empty(rows.shape, object)
     for i, values in enumerate(columns):

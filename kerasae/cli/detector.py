@@ -7,13 +7,18 @@ import typer
 
 from kerasae.cli.terminal import (
     THRESHOLDS,
+    CategoricalOption,
+    ColumnsOption,
     DataOption,
+    DropOption,
+    IdOption,
     KeepOption,
     KeyOption,
     LabelOption,
     OutputOption,
     console,
     data_name,
+    names,
     show_path,
     starting,
 )
@@ -34,17 +39,33 @@ def detector(
     key: KeyOption = None,
     label: LabelOption = None,
     keep: KeepOption = None,
+    columns: ColumnsOption = None,
+    drop: DropOption = None,
+    ids: IdOption = None,
+    categorical: CategoricalOption = None,
 ) -> None:
     """Trains a detector of anomalies on the rows of DATA, for `kerasae anomalies` and `serve`."""
     with starting():
         from kerasae.anomaly import Detector
+        from kerasae.cli.explained import show_schema
         from kerasae.cli.tables import verbosity
-        from kerasae.datasets import load
         from kerasae.export import KERAS_FILE, publish_model, write_serving_files
+        from kerasae.tables.data import load_data
     made = Detector(contamination=contamination, threshold=threshold, memory=memory, seed=seed)
-    rows = load(data, key=key, label=label, keep=keep or ())
+    rows = load_data(
+        data,
+        columns=names(columns) or None,
+        drop=names(drop),
+        ids=names(ids),
+        categorical=names(categorical),
+        key=key,
+        label=label,
+        keep=keep or (),
+    )
+    if rows.schema is not None:
+        show_schema(rows.schema)
     with console.status("training"):
-        made.fit(rows.x, columns=rows.columns, verbose=verbosity())
+        made.fit(rows.x, columns=rows.columns, schema=rows.schema, verbose=verbosity())
     calibration = made.model.anomaly
     directory = output / (name or f"{data_name(data)}-detector")
     with console.status("saving"):

@@ -284,7 +284,8 @@ class Autoencoder(RowModel):
             return self.anomaly(self._errors(x), self._codings(x))
         scaled, residuals = self._residuals(x, parts.levels)
         # At the lowest level, which is that of a reconstruction.
-        return self.anomaly(ops.square(residuals[:, 0]), None, residuals, scaled)
+        errors = self._by_column(ops.square(residuals[:, 0]))
+        return self.anomaly(errors, None, residuals, scaled)
 
     def _explanations(self, x):
         """What each column of a tensor of rows adds to its score, and what was to be expected."""
@@ -295,7 +296,7 @@ class Autoencoder(RowModel):
             "anomaly_score": self.anomaly.score(None, None, residuals, scaled),
             "within": within,
             "between": between,
-            "contributions": parts.contributions(residuals, scaled),
+            "contributions": self._by_column(parts.contributions(residuals, scaled)),
             # Of the highest level, where least of a value is taken for granted.
             "expected": unscale(self.scaler, scaled + residuals[:, -1]),
         }
@@ -306,7 +307,15 @@ class Autoencoder(RowModel):
         for level in levels:
             with noise_level(None if np.isnan(level) else float(level)):
                 outputs.append(self._scaled_output(x))
-        return scaled, ops.stack([output - scaled for output in outputs], axis=1)
+        residuals = ops.stack([output - scaled for output in outputs], axis=1)
+        if hasattr(self.scaler, "observed"):
+            residuals = residuals * ops.expand_dims(self.scaler.observed(x), 1)
+        return scaled, residuals
+
+    def _by_column(self, values):
+        """Numbers of scaled values, summed to those of a table's columns."""
+        by_column = getattr(self.scaler, "by_column", None)
+        return values if by_column is None else by_column(values)
 
     @property
     def _uncalibrated_endpoints(self):

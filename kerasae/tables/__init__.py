@@ -7,11 +7,13 @@ from kerasae.tables.layout import Layout
 from kerasae.tables.losses import TableError, TableLikelihood, TableLoss
 from kerasae.tables.model import table_autoencoder
 from kerasae.tables.schema import Schema
+from kerasae.tables.standardised import StandardTableEncoder
 
 __all__ = [
     "Column",
     "Layout",
     "Schema",
+    "StandardTableEncoder",
     "TableEncoder",
     "TableError",
     "TableLikelihood",

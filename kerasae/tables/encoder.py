@@ -151,7 +151,7 @@ class TableEncoder(keras.layers.Layer):
         self.cell_weights = np.full(columns, np.nan, "float32")
         self.built = True
 
-    STATE = ("mean", "spread", "quantiles", "scores", "cell_weights")
+    STATE: tuple[str, ...] = ("mean", "spread", "quantiles", "scores", "cell_weights")
 
     def save_own_variables(self, store):
         for name in self.STATE:

@@ -142,8 +142,8 @@ def test_anomalies_among_the_training_rows_are_left_out():
     detector = Detector(contamination=0.1, steps=300).fit(rows, verbose=0)
     assert detector.kept.mean() == pytest.approx(0.9, abs=0.002)
     assert (~detector.kept[950:]).mean() > 0.8
-    first = Detector(steps=100).fit(rows, verbose=0).model.scaler
-    np.testing.assert_array_equal(detector.model.scaler.mean, first.mean)
+    # The scaler is that of all rows.
+    np.testing.assert_allclose(np.ravel(detector.model.scaler.mean), rows.mean(axis=0), atol=1e-5)
 
 
 def test_what_is_copied_or_constant_is_scored_too():
@@ -290,3 +290,84 @@ def test_the_export_scores_and_explains_as_the_detector(fitted, new, export, run
             np.testing.assert_allclose(
                 explained[name], value[:batch], rtol=2e-4, atol=2e-4, err_msg=name
             )
+
+
+def parts_table(rows, seed):
+    """A weight follows from a size and a material; some cells are missing."""
+    rng = np.random.default_rng(seed)
+    material = rng.choice(["steel", "wood", "glass"], rows, p=[0.6, 0.3, 0.1])
+    size = rng.normal(10, 2, rows)
+    density = np.select([material == "steel", material == "wood"], [7.8, 0.6], 2.5)
+    weight = size * density * (1 + 0.02 * rng.normal(size=rows))
+    cells = {"material": material.astype(object), "size": size, "weight": weight}
+    cells["size"][rng.random(rows) < 0.1] = np.nan
+    cells["material"][rng.random(rows) < 0.05] = None
+    return {name: list(values) for name, values in cells.items()}
+
+
+@pytest.fixture(scope="module")
+def of_table():
+    return Detector(steps=800).fit(parts_table(1200, 0), verbose=0)
+
+
+def test_a_table_of_words_and_missing_cells_is_learnt_in_one_call(of_table):
+    new, odd = parts_table(300, 1), parts_table(300, 2)
+    swapped = {"steel": "wood", "wood": "steel", "glass": "steel", None: None}
+    odd["material"] = [swapped[one] for one in odd["material"]]
+    known = np.array([one is not None for one in odd["material"]])
+    scores = of_table.score(new)
+    flagged = of_table.score(odd).is_anomaly
+    assert scores.is_anomaly.mean() < 0.05
+    assert flagged[known].mean() > 0.8
+    why = of_table.explain(odd)
+    assert why.contributions.shape == (300, 3)
+    np.testing.assert_allclose(why.contributions.sum(axis=1), why.anomaly_score, rtol=1e-4)
+    named = {why.worst(int(i), 1, of_table.model.columns)[0][0] for i in np.flatnonzero(known)[:20]}
+    assert named <= {"material", "weight"}
+    assert why.expected[0, 0] in ("steel", "wood", "glass")
+
+
+def test_missing_cells_add_nothing_and_unseen_levels_much(of_table):
+    row = {"material": "steel", "size": 10.0, "weight": 78.0}
+    rows = [row, {**row, "size": None}, {**row, "material": "gold"}]
+    why = of_table.explain(rows)
+    assert why.anomaly_score[1] < 3 < why.anomaly_score[2]
+    assert why.worst(2, 1, of_table.model.columns)[0][0] == "material"
+
+
+def test_the_detector_of_a_table_is_saved_with_its_columns(of_table, tmp_path):
+    of_table.model.save(tmp_path / "model.keras")
+    loaded = kerasae.load_model(tmp_path / "model.keras")
+    new = parts_table(50, 3)
+    np.testing.assert_allclose(
+        anomaly.score(loaded, new).anomaly_score, of_table.score(new).anomaly_score, rtol=1e-5
+    )
+    worst = anomaly.worst_columns(loaded, new, top=2)
+    assert set(worst.column.ravel()) <= {"material", "size", "weight"}
+
+
+def test_rows_like_many_others_are_not_flagged_by_their_last_digit():
+    rows = np.repeat([[1.0, 2.0], [3.0, 4.0]], 30, axis=0)
+    found = Detector(steps=100).fit(rows, verbose=0).score(rows)
+    assert not found.is_anomaly.any()
+    assert found.p_value.min() > 0.2
+
+
+def test_anomalies_that_are_many_and_alike_are_left_out():
+    rng = np.random.default_rng(0)
+    alike = rng.normal(6, 0.1, size=(40, 6)).astype("float32")
+    detector = Detector(contamination=0.1, steps=100).fit(
+        np.concatenate([draw(960), alike]), verbose=0
+    )
+    assert (~detector.kept[960:]).all()
+
+
+@pytest.mark.tensorflow
+def test_onnx_of_a_table_takes_its_codes(of_table, tmp_path):
+    pytest.importorskip("tf2onnx")
+    folder = kerasae.export_onnx(of_table.model, tmp_path / "demo")
+    new = parts_table(40, 4)
+    got = run_onnx(folder, "anomaly_score", of_table.model.schema.codes(new))
+    np.testing.assert_allclose(
+        got["anomaly_score"], of_table.score(new).anomaly_score, rtol=2e-4, atol=1e-5
+    )

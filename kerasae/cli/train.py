@@ -209,6 +209,12 @@ def _rows_in(data, chosen, *, key, size, images, stream):
     from kerasae.validation import parse_size
 
     if is_streamed(data, stream):
+        for name, value in {"key": key, "size": size}.items():
+            if value is not None:
+                raise ValueError(
+                    f"{name} (--{name}) must go with a file that is read whole. "
+                    f"Received: {name}={value} ({data}). Try --no-stream"
+                )
         return survey_of(data, **chosen)
     return load_data(
         data,

@@ -82,6 +82,7 @@ def test_a_table_in_csv(kerasae, tmp_path):
     assert found["row"].tolist() == [*range(2000)]
 
 
+@pytest.mark.slow
 def test_images_in_a_memory_map(kerasae, digits, tmp_path):
     np.save(tmp_path / "digits.npy", np.uint8(16 * digits).reshape(-1, 8, 8))
     options = ["--epochs", 1, "--images", "--hidden", "8-8-4-8-8", "--stream", "--allow-short"]

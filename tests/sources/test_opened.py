@@ -1,5 +1,7 @@
 """Files of any format, opened as sources, have the rows that they have when they are read whole."""
 
+import decimal
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -7,9 +9,10 @@ import pytest
 from pyarrow import compute, feather, parquet
 
 from kerasae import datasets
-from kerasae.datasets.files import csv_parts
+from kerasae.datasets.files import csv_parts, read_table
 from kerasae.datasets.opened import hashed
 from kerasae.datasets.sampling import Moments, sample
+from kerasae.tables import Schema
 
 ROWS = 1000
 
@@ -228,3 +231,50 @@ def test_hashes_are_uniform_and_independent_of_the_seed():
         assert ((counts - 1000) ** 2 / 1000).sum() < 160  # chi-squared of 99 degrees, p = 1e-4
     assert abs(np.corrcoef(one, other)[0, 1]) < 0.02
     assert abs(np.corrcoef(one[:-1], one[1:])[0, 1]) < 0.02
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    """Columns of every type that pandas and Arrow write, in three formats."""
+    rng, rows = np.random.default_rng(5), 1200
+    frame = pd.DataFrame(
+        {
+            "real": rng.normal(size=rows),
+            "level": pd.Categorical(rng.choice(list("xyz"), rows)),
+            "zone": pd.date_range("2020", periods=rows, freq="h", tz="Europe/Berlin"),
+            "gaps": pd.array(
+                np.where(rng.random(rows) < 0.2, None, rng.integers(0, 50, rows)), dtype="Int64"
+            ),
+            "money": [f"${value:,.2f}" for value in rng.gamma(2, 1000, rows)],
+            "yes": rng.random(rows) < 0.5,
+            "byte": rng.integers(0, 255, rows).astype("uint8"),
+        },
+        index=np.arange(rows) * 3,
+    )
+    more = {
+        "exact": pa.array([decimal.Decimal(f"{value:.2f}") for value in rng.random(rows)]),
+        "list": pa.array([[1.0, 2.0]] * rows),
+        "day": pa.array((np.arange(rows) % 900).astype("datetime64[D]")),
+        "large": pa.array(rng.choice(["u", "v"], rows), pa.large_string()),
+        "none": pa.nulls(rows),
+        "clock": pa.array(rng.integers(0, 86400, rows).astype("int32"), pa.time32("s")),
+    }
+    table = pa.Table.from_pandas(frame)
+    for name, cells in more.items():
+        table = table.append_column(name, cells)
+    folder = tmp_path_factory.mktemp("odd")
+    parquet.write_table(table, folder / "odd.parquet", row_group_size=170)
+    feather.write_feather(table, str(folder / "odd.feather"), chunksize=170)
+    frame.drop(columns="zone").to_csv(folder / "odd.csv", sep=";", decimal=",")
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", ["odd.parquet", "odd.feather", "odd.csv"])
+def test_a_schema_of_odd_columns_is_that_of_the_whole_file(odd, name):
+    source = datasets.open(odd / name)
+    found, whole = Schema.infer(source), Schema.infer(odd / name)
+    assert found.columns == whole.columns
+    assert found.left_out == whole.left_out
+    codes = [found.codes(piece) for piece in source.select(found.names)]
+    np.testing.assert_array_equal(np.concatenate(codes), whole.codes(read_table(odd / name)))

@@ -12,6 +12,7 @@ import typer
 
 from kerasae.cli.families import FamilyOption
 from kerasae.cli.imports import imported_beside
+from kerasae.cli.processes import ProcessesOption, fit_in_processes
 from kerasae.cli.streamed import StreamOption, is_streamed, progress_of, survey_of
 from kerasae.cli.terminal import (
     THRESHOLDS,
@@ -146,6 +147,7 @@ def train(
         str | None, typer.Option(help="Recurrent layers for windows, gru or lstm.")
     ] = None,
     stream: StreamOption = None,
+    processes: ProcessesOption = None,
 ) -> None:
     """Trains an autoencoder and saves it with its metrics and plots as OUTPUT/NAME/VERSION."""
     from kerasae.cli.comparison import compare_with_pca
@@ -181,7 +183,7 @@ def train(
         rows, model, hidden_units, with_stack, scaler, images, seed
     )
     count = rows.source.rows if rows.source else len(rows.x_train) + len(rows.more)
-    batch_size = min(batch_size or recipes.default_batch_size(count), count)
+    batch_size = _batch_size(batch_size or recipes.default_batch_size(count), count, processes)
     epochs = epochs or recipes.default_epochs(count, batch_size)
     patience = recipes.default_patience(epochs) if patience is None else patience
     autoencoder.compile(recipes.optimizer_of(autoencoder, learning_rate))
@@ -189,10 +191,13 @@ def train(
     began = {**options, "model": model, "scaler": scaler, "hidden": list(hidden_units)}
     began |= {"epochs": epochs, "batch size": batch_size, "learning rate": learning_rate}
     began |= {"patience": patience, "seed": seed, "rows": _rows_of(rows)}
-    began |= {"recurrent": recurrent} if recurrent else {}
+    given = {"recurrent": recurrent, "processes": processes}
+    began |= {option: value for option, value in given.items() if value}
     with backup_folder(directory, began, resume) as folder:
         guard = StabilityGuard(x=rows.x_train, allow_short=allow_short)
-        history, seconds = _fit(autoencoder, rows, epochs, batch_size, patience, folder, guard)
+        history, seconds = _fit_by(
+            processes, autoencoder, rows, epochs, batch_size, patience, folder, guard
+        )
         metrics, pca = compare_with_pca(autoencoder, rows)
         if rows.is_test.any():
             metrics |= calibrated(autoencoder, rows, threshold)
@@ -200,6 +205,14 @@ def train(
         known = {"data": data, "settings": settings, "seconds": seconds, "history": history}
         extra = series.extras(autoencoder, steps, threshold, metrics) if window else {}
         _save(autoencoder, rows, directory, metrics, pca, {**known, "rows": count}, extra)
+
+
+def _batch_size(wanted, rows, processes):
+    """Rows a step: no more than there are, and as many for each process."""
+    from kerasae.validation import check_count
+
+    check_count("--processes", processes)
+    return math.ceil(min(wanted, rows) / (processes or 1)) * (processes or 1)
 
 
 def _rows_in(data, chosen, *, key, size, images, stream):
@@ -294,6 +307,17 @@ def _check_memory(input_shape, hidden_units):
             f"hidden must give a model that fits into the memory of {memory() / 2**30:.0f} GiB. "
             f"Received: a width of {shortened(max(hidden_units))}. Try smaller widths"
         )
+
+
+def _fit_by(processes, autoencoder, rows, *arguments):
+    """History and seconds of a fit, by this process or several."""
+    if not processes:
+        return _fit(autoencoder, rows, *arguments)
+    start = time.perf_counter()
+    history = fit_in_processes(autoencoder, rows, processes, *arguments, seconds=BACKUP_SECONDS)
+    epochs, _, patience, _, _ = arguments
+    _say_why_it_ended(history, f"val_{autoencoder._objective}", epochs, patience)
+    return history, time.perf_counter() - start
 
 
 def _fit(autoencoder, rows, epochs, batch_size, patience, folder, guard):

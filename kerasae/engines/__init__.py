@@ -2,5 +2,6 @@
 
 from kerasae.engines.ray import score_folder
 from kerasae.engines.scorer import Scorer
+from kerasae.engines.training import fit_by_processes
 
-__all__ = ["Scorer", "score_folder"]
+__all__ = ["Scorer", "fit_by_processes", "score_folder"]

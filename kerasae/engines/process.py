@@ -1,7 +1,10 @@
 """One of the processes that `fit_by_processes` starts: `python -m kerasae.engines.process ...`."""
 
 import json
+import os
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +80,13 @@ def share_of(x: np.ndarray, share: int, index: int, count: int) -> np.ndarray:
     return np.concatenate([batches.reshape(-1, *x.shape[1:]), last])
 
 
+def _end_with(parent):
+    """Ends this process where the one that started it was killed."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
 def _stops(patience, metric):
     import keras  # noqa: PLC0415
 
@@ -101,4 +111,5 @@ class _Silent:
 
 
 if __name__ == "__main__":
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -189,6 +189,9 @@ def _taken_over(model, folder):
         variable.assign(array)
     model._use_calibration()
     model._check_weights()
-    model.history = keras.callbacks.History()
-    model.history.history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
-    return model.history.history
+    found = json.loads((folder / "history.json").read_text(encoding="utf-8"))
+    history = keras.callbacks.History()
+    history.on_train_begin()
+    history.history, history.epoch = found, list(range(len(found.get("loss", ()))))
+    model.history = history
+    return found

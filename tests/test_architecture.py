@@ -54,7 +54,7 @@ PLACES = {
         "tuning.hparams",
     },
     "tensorflow_serving": {"export", "serving"},
-    "jax": {"models.chunks", "models.inference", "models.programs"},
+    "jax": {"engines.process", "models.chunks", "models.inference", "models.programs"},
     "keras_tuner": {"tuning"},
     "tensorboard": {"tuning.hparams"},
     "grpc": {"serving", "tuning.workers"},

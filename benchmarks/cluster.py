@@ -4,6 +4,11 @@
 
 Two processes are compared with one in turn, `--repeats` times: the ratio of each pair is quoted, with
 the median. Starting Ray and loading the model is measured by a folder of few rows and subtracted.
+
+    python benchmarks/cluster.py --alone --rows 3000000
+
+gives rows a second of the processor for one thread without Ray, reading included, which other work on the
+machine hardly changes.
 """
 
 import argparse
@@ -19,6 +24,7 @@ import pandas as pd
 
 import kerasae
 from kerasae.engines import Scorer, score_folder
+from kerasae.engines.ray import tables, units_of
 
 COLUMNS = 30
 
@@ -27,6 +33,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=4_000_000)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--alone", action="store_true")
     parser.add_argument("--folder", type=Path, help="keeps rows and model for the next run")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
@@ -35,6 +42,9 @@ def main():
         if not (folder / "model.keras").exists():
             write(folder, arguments.rows)
         scorer = Scorer(folder / "model.keras")
+        if arguments.alone:
+            print(json.dumps({"processor": processor(), "rows_a_second": alone(scorer, folder)}))
+            return
         found = [measured(scorer, folder, Path(name), i) for i in range(arguments.repeats)]
     ratios = [one["rows_a_second"]["2"] / one["rows_a_second"]["1"] for one in found]
     result = {
@@ -71,6 +81,18 @@ def write(folder, rows):
     model.fit(frame, epochs=1, verbose=0)
     kerasae.anomaly.calibrate(model, frame)
     model.save(folder / "model.keras")
+
+
+def alone(scorer, folder):
+    """Rows a second of the processor, of one of the files, in three passes."""
+    files = units_of(sorted(map(str, (folder / "rows").glob("*.parquet")))[:1])
+    rates = []
+    for _ in range(4):
+        start, rows = time.process_time(), 0
+        for unit in files:
+            rows += sum(len(scorer(table)) for table in tables(*unit, None))
+        rates.append(rows / (time.process_time() - start))
+    return rates[1:]  # in the first, functions are compiled
 
 
 def measured(scorer, folder, output, number):

@@ -76,7 +76,7 @@ def fit_by_processes(
         >>> model = kerasae.stacked_autoencoder((8,), (4,))  # doctest: +SKIP
         >>> history = fit_by_processes(model, np.eye(8), processes=2, batch_size=8)
     """
-    required("jax", "training by processes", "bench")
+    required("jax", "training by processes")
     check_count("processes", processes)
     check_count("epochs", epochs)
     check_count("batch_size", batch_size)

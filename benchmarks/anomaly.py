@@ -15,8 +15,9 @@ The sets are the `.npz` files in FOLDER/adbench. The protocols:
 
 Every detector has its defaults; neighbors, SVM and PCA, with a quarter of the columns as components,
 are given standardised columns. Results of sets and detectors that are not run again stay in the
-file, so that a long run can be made in parts; `--resume` runs only what is not in it. Area under the ROC curve and average precision are in
-percent; seconds are those of the processor, of all threads together.
+file, so that a long run can be made in parts; `--resume` runs only what is not in it. Area under
+the ROC curve and average precision are in percent; seconds are those of the processor, of all
+threads together.
 """
 
 import json

@@ -70,11 +70,12 @@ def score_folder(
     output = Path(output).absolute()
     if output.exists():
         raise FileExistsError(f"output must be a new folder. Received: output={str(output)!r}")
+    ids = _ids(scorer, units := units_of(files))
     ours = not ray.is_initialized()
     if ours:
         workers = _start(ray, address, workers)
     try:
-        dataset = _scored(ray, scorer, files, workers)
+        dataset = _scored(ray, scorer, units, ids, workers)
         write_folder(
             output.parent, [output.name], lambda partial: dataset.write_parquet(str(partial))
         )
@@ -101,6 +102,15 @@ def _files(folder):
     return [str(one.absolute()) for one in files]
 
 
+def _ids(scorer, units):
+    """The columns to sort by. A row is scored here: what is wrong is said before workers start."""
+    first = next((table for unit in units for table in tables(*unit, None)), None)
+    if first is None:
+        raise ValueError("folder must hold rows. Received: files without any")
+    scorer(first.slice(0, 1))
+    return scorer.id_columns(first.column_names)
+
+
 def _start(ray, address, workers):
     count = workers or len(os.sched_getaffinity(0))
     passed = {name: os.environ[name] for name in ("KERAS_BACKEND",) if name in os.environ}
@@ -118,12 +128,7 @@ def _start(ray, address, workers):
     return max(1, int(ray.cluster_resources().get("CPU", 2)) - 1)
 
 
-def _scored(ray, scorer, files, workers):
-    units = units_of(files)
-    # In this process first: what is wrong with the columns is said before workers start.
-    names = next(tables(*units[0], None)).column_names
-    scorer.row_columns(names)
-    ids = scorer.id_columns(names)
+def _scored(ray, scorer, units, ids, workers):
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = os.isatty(2)

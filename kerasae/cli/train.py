@@ -40,7 +40,7 @@ BACKUP_SECONDS = 1  # between two backups: what a run that is killed has to do a
 
 def train(
     data: DataOption = "digits",
-    model: FamilyOption = "stacked",
+    model: FamilyOption = None,
     hidden: Annotated[
         str | None,
         typer.Option(help="Widths, 300-100-300. By default as many as columns, then a quarter."),
@@ -163,10 +163,10 @@ def train(
         from kerasae.cli.backups import backup_folder
         from kerasae.cli.score_table import calibrated, check_threshold
         from kerasae.models import recipes
-    recipes.check_family(model)
+        from kerasae.tables.recipes import default_family
     options = {"activation": activation, "rho": rho, "beta": beta, "corruption": corruption}
     options |= {"k": k, "winners": winners, "likelihood": likelihood, "prior": prior}
-    options = recipes.family_options(model, {**options, "tied": tied or None})
+    options = recipes.family_options(model or "stacked", {**options, "tied": tied or None})
     check_threshold(threshold)
     _check_series(window, stream, stride=stride, time=time_column, group=group, recurrent=recurrent)
     chosen: dict[str, Any] = {"drop": names(drop), "ids": names(ids), "keep": keep or ()}
@@ -178,6 +178,7 @@ def train(
         steps = series.load_steps(data, time_column, group, label=label, key=key)
         rows, steps = series.rows_of(steps, window, stride, test_fraction)
     check_threshold(threshold, rows.y_test, known=True)
+    model = model or default_family(rows)
     with_stack = {**options, **recipes.stack_option(recurrent)}
     rows, autoencoder, hidden_units = _made(
         rows, model, hidden_units, with_stack, scaler, images, seed

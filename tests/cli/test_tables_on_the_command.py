@@ -61,7 +61,7 @@ def test_train_score_and_features_of_a_raw_table(kerasae):
     assert "person_id" in err
     for text in ("clerk, nurse", "category", "left out", "val_table_error", "numbers: R2", "PCA"):
         assert text in out, text
-    folder = Path("saved_models/people-stacked/1")
+    folder = Path("saved_models/people-denoising/1")
     manifest = json.loads((folder / "manifest.json").read_text())
     assert 0 < manifest["metrics"]["test_table_error"] < 1.5
     assert "expected" in (folder / "report.html").read_text()
@@ -72,7 +72,7 @@ def test_train_score_and_features_of_a_raw_table(kerasae):
     odd.loc[7, "age"] = 300
     odd.assign(bad=(odd.index == 7).astype(int)).to_csv("odd.csv", index=False)
     status, out, err = kerasae(
-        *("anomalies", "saved_models/people-stacked", "odd.csv", "-o", "scores.csv"),
+        *("anomalies", "saved_models/people-denoising", "odd.csv", "-o", "scores.csv"),
         *("--label", "bad", "--threshold", "f1"),
     )
     assert status == 0, err
@@ -86,7 +86,7 @@ def test_train_score_and_features_of_a_raw_table(kerasae):
     assert row.error_1 > 3
     assert Path("scores-worst.png").is_file()
 
-    assert kerasae("features", "saved_models/people-stacked", "odd.csv", "-o", "c.csv")[0] == 0
+    assert kerasae("features", "saved_models/people-denoising", "odd.csv", "-o", "c.csv")[0] == 0
     assert list(pd.read_csv("c.csv")) == ["person_id", "codings_1", "codings_2"]
 
 

@@ -137,7 +137,7 @@ def imputation(name, train, test, schema, rng):
     given = np.where(holes, np.nan, whole).astype("float32")
     learnt = np.where(rng.random(seen.shape) < REMOVED, np.nan, seen).astype("float32")
     moments = np.nanmean(learnt, axis=0), np.maximum(np.nanstd(learnt, axis=0), 1e-9)
-    model, _ = fitted(learnt, schema, corruption="missing:0.2", hidden_units=(128, len(schema)))
+    model, _ = fitted(learnt, schema, corruption="missing:0.4", hidden_units=(128, len(schema)))
     some = learnt[rng.permutation(len(learnt))[:5000]]
     filled = {f"kerasae, {n} rounds": (lambda n=n: impute(model, given, rounds=n)) for n in (1, 3)}
     for label, imputer in {

@@ -170,8 +170,12 @@ def train(
     check_threshold(threshold)
     _check_series(window, stream, stride=stride, time=time_column, group=group, recurrent=recurrent)
     chosen: dict[str, Any] = {"drop": names(drop), "ids": names(ids), "keep": keep or ()}
-    chosen |= {"columns": names(columns) or None, "categorical": names(categorical)}
-    chosen |= {"label": label, "test_fraction": test_fraction}
+    chosen |= {
+        "columns": names(columns) or None,
+        "categorical": names(categorical),
+        "label": label,
+        "test_fraction": test_fraction,
+    }
     if window is None:
         rows = _rows_in(data, chosen, key=key, size=size, images=images, stream=stream)
     else:

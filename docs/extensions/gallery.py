@@ -49,7 +49,7 @@ def _card(name: str) -> str:
     picture = ""
     if found := _pictures(notebook):
         (PAGES / f"{name}.png").write_bytes(base64.b64decode(found[-1]))
-        picture = f":img-top: notebooks/{name}.png\n"
+        picture = f":img-top: notebooks/{name}.png\n:img-alt: A picture of {title}\n"
     return (
         f":::{{grid-item-card}} {title}\n:link: notebooks/{name}\n:link-type: doc\n{picture}:::\n\n"
     )

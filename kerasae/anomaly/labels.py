@@ -91,7 +91,18 @@ def labelled_threshold(rule: str, scores: Any, labels: Any) -> float:
 
 
 def by_labels(threshold: Any) -> bool:
-    """Whether a threshold is one that labels are needed for."""
+    """Whether a threshold is one that labels are needed for.
+
+    Args:
+        threshold: What a user gave: text or number.
+
+    Returns:
+        True for "f1" and "fpr:SHARE".
+
+    Example:
+        >>> by_labels("fpr:0.01"), by_labels("p99")
+        (True, False)
+    """
     return str(threshold) == "f1" or str(threshold).startswith("fpr")
 
 

@@ -124,12 +124,21 @@ def worst_region(anomaly_map: np.ndarray) -> str:
         >>> worst_region(np.diag([0.0, 1.0, 4.0, 0.0]) + np.eye(4, k=1))
         'rows 2-2, columns 2-2'
     """
+    found = region_of(anomaly_map)
+    if found is None:
+        return ""
+    rows, columns = found
+    return f"rows {rows.start}-{rows.stop - 1}, columns {columns.start}-{columns.stop - 1}"
+
+
+def region_of(anomaly_map: np.ndarray) -> tuple[slice, slice] | None:
+    """The rows and columns that `worst_region` names, or None where it names none."""
     required("scipy", "regions of images")
     from scipy.ndimage import label  # noqa: PLC0415
 
     if not np.isfinite(anomaly_map).all() or not anomaly_map.max() > 0:
-        return ""
+        return None
     parts, _ = label(anomaly_map >= anomaly_map.max() / 2)
     peak = np.unravel_index(anomaly_map.argmax(), anomaly_map.shape)
     rows, columns = np.nonzero(parts == parts[peak])
-    return f"rows {rows.min()}-{rows.max()}, columns {columns.min()}-{columns.max()}"
+    return slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)

@@ -38,6 +38,7 @@ def report(
         from kerasae.export.load import newest
         from kerasae.export.versions import MANIFEST, replace_files
         from kerasae.report import REPORT, stored_training, write_report
+    autoencoder = load_model(model)
     folder = newest(model)
     training = stored_training(folder) if folder.is_dir() else stored_training(folder.parent)
     source = data or training.data
@@ -46,7 +47,6 @@ def report(
             "data must be given for a model whose training is not recorded. Received: none. "
             f"Try kerasae report {model} DATA"
         )
-    autoencoder = load_model(model)
     rows = load_rows(autoencoder, source, key, label)
     published = (folder / MANIFEST).is_file()
     with console.status("drawing"), tempfile.TemporaryDirectory() as made:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from kerasae.plots.colours import BLUE, ORANGE
 from kerasae.plots.figure import Figure
@@ -46,7 +46,9 @@ def loss_curve(history: Mapping[str, Sequence[float]]) -> Figure:
     if min(history[name]) > 0:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter("{x:g}")
+        low, high = axes.get_ylim()
+        # Between the powers of ten where there is room for their labels.
+        axes.yaxis.set_minor_formatter("{x:g}" if high < 10 * low else NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
     axes.grid(alpha=0.3)
     axes.legend()

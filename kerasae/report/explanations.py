@@ -1,10 +1,11 @@
 """Which columns make rows score high, in words."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from kerasae.anomaly.maps import error_maps, region_of, worst_region
 from kerasae.models import Autoencoder
 from kerasae.report.findings import Findings
 
@@ -43,6 +44,8 @@ def explanations(
         A list of `Share` for each row, the largest first.
     """
     added, expected = _contributions(model, found, which)
+    if len(model.row_shape) == 3:
+        return _regions(model, found.rows[which], added, expected)
     values = found.rows[which].reshape(len(which), -1)
     expected = expected.reshape(len(which), -1)
     rows = []
@@ -63,6 +66,22 @@ def explanations(
     return rows
 
 
+def _regions(model, images, added, expected):
+    """Of each image the region that adds most to its score, as a list of one `Share`."""
+    found = []
+    for image, errors, made in zip(images, added, expected, strict=True):
+        smoothed = error_maps(errors[None], model.row_shape)[0]
+        inside = region_of(smoothed)
+        if inside is None:
+            found.append([])
+            continue
+        cells = [float(one.reshape(model.row_shape)[inside].mean()) for one in (image, made)]
+        share = errors.reshape(model.row_shape)[inside].sum() / max(float(errors.sum()), 1e-30)
+        value, normal = (f"{cell:.5g} in the mean" for cell in cells)
+        found.append([Share(worst_region(smoothed), float(share), value, normal)])
+    return found
+
+
 def _contributions(model, found, which):
     """What each column adds to the scores, (rows, columns), and what was to be expected."""
     if getattr(model.anomaly, "parts", None) is not None and model._is_calibrated():
@@ -80,6 +99,7 @@ def cell_text(model: Autoencoder, column: int, value: Any) -> str:
         if cell is None:
             return "missing"
         if isinstance(cell, datetime):
-            return str(cell)[:16].removesuffix(" 00:00")
+            nearest = cell + timedelta(seconds=30)  # a coding of days is no whole minute
+            return str(nearest)[:16].removesuffix(" 00:00")
         return f"{cell:.5g}" if isinstance(cell, float) else str(cell)
     return f"{float(value):.5g}"

@@ -1,6 +1,6 @@
 // The server's API, and what is known of a model.
 
-import { asNumber } from "./csv.js";
+import { asNumber, isMissing } from "./csv.js";
 
 export async function get(path) {
   return unpack(await fetch(path));
@@ -163,7 +163,7 @@ function tableColumn(column) {
   if (column.kind === "datetime") return { ...one, read: seconds };
   if (column.dtype === "bool") return { ...one, read: boolean };
   const read = (text, delimiter) => {
-    if (!text.trim()) return null;
+    if (isMissing(text)) return null;
     return column.kind === "boolean" ? Number(boolean(text)) : number(text, delimiter);
   };
   return { ...one, read };
@@ -179,7 +179,7 @@ function boolean(text) {
 // Date and time by its own clock, as seconds since 1970.
 function seconds(text) {
   const plain = text.trim();
-  if (!plain) return null;
+  if (isMissing(plain)) return null;
   const bare = plain.replace(" ", "T").replace(/(Z|[+-]\d\d:?\d\d)$/, "");
   const value = Date.parse(/T/.test(bare) ? `${bare}Z` : `${bare}T00:00:00Z`);
   if (Number.isNaN(value)) throw new Error(`must be a date. Received: ${text.slice(0, 40)}`);

@@ -1,4 +1,4 @@
-// Reads a CSV: commas, semicolons or tabs, quotes, decimal commas, with or without a header.
+// Reads a CSV: commas, semicolons, tabs or bars, quotes, decimal commas, with or without a header.
 
 export const MOST_ROWS = 50000;
 
@@ -38,8 +38,12 @@ export function parse(text) {
 function delimiterOf(source) {
   const first = source.slice(0, 20000).split(/\r?\n/, 1)[0].replace(/"[^"]*"/g, "");
   const count = (one) => first.split(one).length;
-  return [",", ";", "\t"].reduce((best, one) => (count(one) > count(best) ? one : best));
+  return [",", ";", "\t", "|"].reduce((best, one) => (count(one) > count(best) ? one : best));
 }
+
+// What stands for a missing cell, as in files that the command reads.
+const MISSING = ["", "na", "n/a", "nan", "null", "none", "#n/a"];
+export const isMissing = (text) => MISSING.includes(text.trim().toLowerCase());
 
 export function asNumber(text, delimiter = ",") {
   let plain = text.trim();

@@ -81,9 +81,9 @@ function buildExamples(model) {
   const place = at("examples").querySelector(".buttons");
   const flat = examples.map((one) => model.cells(one.flat(Infinity)));
   place.replaceChildren(...flat.map((row, i) => {
-    const button = element("button", { type: "button", onclick: guarded(() => score([row], `the test data, number ${i + 1},`)) });
-    if (model.imageShape) button.append(image(row, model.imageShape, [Math.min(...row), Math.max(...row)], `row ${i + 1}`));
-    else button.append(`row ${i + 1}`);
+    const button = element("button", { type: "button", onclick: guarded(() => score([row], `the test data, number ${i},`)) });
+    if (model.imageShape) button.append(image(row, model.imageShape, [Math.min(...row), Math.max(...row)], `row ${i}`));
+    else button.append(`row ${i}`);
     return button;
   }), element("button", { type: "button", textContent: "all of them", onclick: guarded(() => score(flat, "the test data")) }));
 }
@@ -96,19 +96,29 @@ async function take(files) {
   if (file.size > model.maxBody) {
     throw new Error(`a file must have at most ${short(model.maxBody / 2 ** 20)} MiB. Received: ${short(file.size / 2 ** 20)} MiB`);
   }
+  // What was scored before is not of this file.
+  for (const id of ["scores", "row"]) at(id).hidden = true;
+  at("notes").textContent = "";
   say(`Reading ${file.name}.`);
   if ([...files].every(isPicture)) { await takePictures([...files]); return; }
   const bytes = await file.arrayBuffer();
-  let text, notes = [];
-  try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    text = new TextDecoder("windows-1252").decode(bytes);
-    notes = ["The file is not UTF-8, and is read as Windows-1252."];
-  }
+  const { text, notes } = decoded(bytes);
   const named = Boolean(model.names && model.names.length === model.width);
   const read = readRows(text, model.columns, named);
   await score(read.rows, file.name, [...notes, ...read.notes]);
+}
+
+function decoded(bytes) {
+  const [first, second] = new Uint8Array(bytes.slice(0, 2));
+  const marks = { "255,254": "utf-16le", "254,255": "utf-16be" };
+  const marked = marks[[first, second]];
+  if (marked) return { text: new TextDecoder(marked).decode(bytes), notes: [] };
+  try {
+    return { text: new TextDecoder("utf-8", { fatal: true }).decode(bytes), notes: [] };
+  } catch {
+    const notes = ["The file is not UTF-8, and is read as Windows-1252."];
+    return { text: new TextDecoder("windows-1252").decode(bytes), notes };
+  }
 }
 
 async function takePictures(files) {

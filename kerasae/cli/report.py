@@ -18,6 +18,9 @@ from kerasae.cli.terminal import (
     starting,
 )
 
+# Of a series, the share at its end that is reported on.
+TEST_SHARE = 0.2
+
 
 def report(
     model: ModelArgument,
@@ -33,7 +36,6 @@ def report(
 ) -> None:
     """Writes report.html, a page on what a model is and how good it is, and model_card.md."""
     with starting():
-        from kerasae.cli.tables import load_rows
         from kerasae.export import load_model
         from kerasae.export.load import newest
         from kerasae.export.versions import MANIFEST, replace_files
@@ -47,7 +49,7 @@ def report(
             "data must be given for a model whose training is not recorded. Received: none. "
             f"Try kerasae report {model} DATA"
         )
-    rows = load_rows(autoencoder, source, key, label)
+    rows = _rows(model, autoencoder, source, key, label)
     published = (folder / MANIFEST).is_file()
     with console.status("drawing"), tempfile.TemporaryDirectory() as made:
         write_report(
@@ -67,6 +69,19 @@ def report(
         else:
             _copy(Path(made), target)
     show_path("report", target / REPORT)
+
+
+def _rows(model, autoencoder, source, key, label):
+    """The rows of a file; of a series the windows, those of its end to test on, as in training."""
+    if len(autoencoder.row_shape) != 2:
+        from kerasae.cli.tables import load_rows
+
+        return load_rows(autoencoder, source, key, label)
+    from kerasae.cli.series import rows_of, steps_for
+
+    steps = steps_for(model, autoencoder, source, time=None, group=None, label=label, key=key)
+    rows, _ = rows_of(steps, autoencoder.row_shape[0], None, TEST_SHARE)
+    return rows
 
 
 def _copy(made, target):

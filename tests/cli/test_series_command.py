@@ -112,3 +112,13 @@ def test_times_that_do_not_increase_are_refused(mistake, made, tmp_path):
     error = mistake("train", data, "--time", "timestamp", "--window", 24)
     assert "timestamps must increase" in error
     assert "row 5" in error
+
+
+def test_a_report_is_of_windows_as_in_training(kerasae):
+    write_sensor = {"when": np.arange(300), "flow": np.sin(np.arange(300) / 4)}
+    pd.DataFrame(write_sensor).to_csv("sensor.csv", index=False)
+    kerasae("train", "sensor.csv", "--time", "when", "--window", 12, "--epochs", 1, "--name", "s")
+    for data in ((), ("sensor.csv",)):
+        status, out, _ = kerasae("report", "saved_models/s", *data)
+        assert status == 0, out
+        assert "report.html" in out

@@ -452,6 +452,28 @@ def test_windows_of_a_series_are_lines(browser):
     browser.picture("series")
 
 
+def test_windows_are_cut_from_the_steps_of_a_file(browser, folder, tmp_path):
+    steps = np.random.default_rng(2).normal(size=(40, 2)).astype("float32")
+    table = pd.DataFrame(steps, columns=["<b>", "flow"])  # in another order
+    table.insert(0, "time", pd.date_range("2024-01-01", periods=40, freq="h"))
+    table.to_csv(tmp_path / "series.csv", index=False)
+    browser.open("series")
+    browser.find("#file").send_keys(str(tmp_path / "series.csv"))
+    browser.status("3 rows of series.csv are scored")
+    named = sorted(one.text for one in browser.every("#body td:first-child"))
+    assert named == ["0: steps 0-15", "1: steps 16-31", "2: steps 24-39"]
+    loaded = kerasae.serving.saved_model.Bundle(folder / "series" / "1", folder)
+    windows = np.stack([steps[first : first + 16, ::-1] for first in (0, 16, 24)])
+    expected = loaded.run("anomaly_score", {"rows": windows})["anomaly_score"]
+    for i, value in enumerate(expected):
+        cells = browser.every(f"#body tr[data-row='{i}'] td")
+        assert float(cells[1].text) == pytest.approx(value, rel=2e-3)
+    (tmp_path / "short.csv").write_text("flow,<b>\n1,2\n3,4\n")
+    browser.find("#file").send_keys(str(tmp_path / "short.csv"))
+    browser.status("must have at least 16 steps")
+    assert not browser.find("#scores").is_displayed()
+
+
 def test_the_report_opens_without_errors(browser):
     browser.open(HOSTILE)
     link = browser.find("#report").get_attribute("href")

@@ -40,6 +40,7 @@ export class Model {
     this.imageShape = shape && shape.reduce((a, b) => a * b, 1) === this.width ? shape : null;
     this.names = this.table ? this.table.map((one) => one.column) : this.manifest.columns;
     this.columns = this.makeColumns();
+    this.channels = this.rowShape.length === 2 ? this.makeChannels() : null;
   }
 
   static async load(name, version) {
@@ -67,6 +68,13 @@ export class Model {
       kind: "number",
       read: number,
     }));
+  }
+
+  // What a file has of each step of a series.
+  makeChannels() {
+    const count = this.rowShape[1];
+    if (this.names && this.names.length !== count) this.names = null;
+    return Array.from({ length: count }, (_, i) => ({ name: this.names ? this.names[i] : `channel ${i}`, read: number }));
   }
 
   placeName(i) {

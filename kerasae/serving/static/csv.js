@@ -35,6 +35,12 @@ export function parse(text) {
   return { lines, delimiter };
 }
 
+// Cells of the first line.
+export function widthOf(text) {
+  const { lines } = parse(text.slice(0, 1 << 20).split("\n", 1)[0]);
+  return lines.length ? lines[0].cells.length : 0;
+}
+
 function delimiterOf(source) {
   const first = source.slice(0, 20000).split(/\r?\n/, 1)[0].replace(/"[^"]*"/g, "");
   const count = (one) => first.split(one).length;

@@ -1,7 +1,7 @@
 // The page: models, rows, scores, one row, codings, samples.
 
 import { Model, models, short } from "./api.js";
-import { MOST_ROWS, readRows } from "./csv.js";
+import { MOST_ROWS, readRows, widthOf } from "./csv.js";
 import { element, histogram, image, scaleOf } from "./draw.js";
 import { isPicture, pixelsOf, whiteOf } from "./pictures.js";
 import { buildForm, buildSliders, comparison, explanation, explanationTable, facts, rowView } from "./views.js";
@@ -51,7 +51,8 @@ async function choose() {
   if (!model.isServed) { say(`${name} is not an autoencoder of kerasae; its API works as usual.`); return; }
   const columns = model.names && model.names.length === model.width
     ? "Columns are matched by their names." : `A row has ${model.width} values, in the order of the training.`;
-  at("wanted").textContent = model.imageShape ? "Or images: they are resized." : columns;
+  at("wanted").textContent = model.imageShape ? "Or images: they are resized."
+    : model.channels ? "One row a step: windows are cut from it." : columns;
   buildForm(at("form"), model, guarded((row) => score([row], "the form")), fail);
   buildExamples(model);
   showCodings();
@@ -103,9 +104,27 @@ async function take(files) {
   if ([...files].every(isPicture)) { await takePictures([...files]); return; }
   const bytes = await file.arrayBuffer();
   const { text, notes } = decoded(bytes);
+  if (model.channels && widthOf(text) !== model.width) {
+    const { rows: steps, notes: more } = readRows(text, model.channels, Boolean(model.names));
+    const { rows, labels } = windowsOf(steps, model.rowShape[0]);
+    await score(rows, file.name, [...notes, ...more], labels);
+    return;
+  }
   const named = Boolean(model.names && model.names.length === model.width);
   const read = readRows(text, model.columns, named);
   await score(read.rows, file.name, [...notes, ...read.notes]);
+}
+
+// Windows of a series one after the other, the last one up to its end.
+function windowsOf(steps, length) {
+  if (steps.length < length) throw new Error(`a series must have at least ${length} steps. Received: ${steps.length}`);
+  const starts = [];
+  for (let first = 0; first + length <= steps.length; first += length) starts.push(first);
+  if (steps.length % length) starts.push(steps.length - length);
+  return {
+    rows: starts.map((first) => steps.slice(first, first + length).flat()),
+    labels: starts.map((first) => `steps ${first}-${first + length - 1}`),
+  };
 }
 
 function decoded(bytes) {

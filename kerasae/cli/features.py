@@ -38,8 +38,18 @@ def features(
     address: AddressOption = None,
     workers: WorkersOption = None,
     ids: IdOption = None,
+    time: Annotated[
+        str | None, typer.Option(help="Series: column of the times, by default as in training.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Series: column of the groups, by default as in training.")
+    ] = None,
+    stride: Annotated[
+        int | None,
+        typer.Option(help="Series: steps from one window to the next, by default as in training."),
+    ] = None,
 ) -> None:
-    """Writes the deep features of all rows of DATA, in their order."""
+    """Writes the deep features of all rows, or windows, of DATA, in their order."""
     check_engine(engine, address=address, workers=workers, id=ids)
     if engine is not None:
         return run_on_engine(
@@ -52,7 +62,7 @@ def features(
             address=address,
             workers=workers,
             layer=layer,
-            refused={"key": key, "label": label},
+            refused={"key": key, "label": label, "time": time, "group": group, "stride": stride},
         )
     with starting():
         from kerasae.cli.tables import check_suffix, id_columns, load_rows, verbosity, write_table
@@ -60,14 +70,31 @@ def features(
         from kerasae.methods import deep_features
     check_suffix(output, (".parquet", ".csv", ".npy"))
     autoencoder = load_model(model)
-    if is_streamed(data, stream):
-        from kerasae.cli.scored_files import write_features
+    of_series = len(autoencoder.row_shape) == 2
+    if of_series:
+        from kerasae.cli.series import windows_for
 
-        return write_features(autoencoder, data, output, layer, label, keep)
-    rows = load_rows(autoencoder, data, key, label, keep)
-    x = rows.x
+        apart = {"time": time, "group": group, "label": label, "key": key}
+        x, carried = windows_for(model, autoencoder, data, stride, **apart)
+    else:
+        _refuse_series(time=time, group=group, stride=stride)
+        if is_streamed(data, stream):
+            from kerasae.cli.scored_files import write_features
+
+            return write_features(autoencoder, data, output, layer, label, keep)
+        rows = load_rows(autoencoder, data, key, label, keep)
+        x, carried = rows.x, id_columns(rows)
     codings = deep_features(autoencoder, x, layer, verbose=verbosity()).reshape(len(x), -1)
     names = [f"{layer}_{i}" for i in range(1, codings.shape[1] + 1)]
-    carried = {} if output.suffix == ".npy" else id_columns(rows)
+    carried = {} if output.suffix == ".npy" else carried
     write_table({**carried, **dict(zip(names, codings.T, strict=True))}, output)
-    console.print(f"{len(codings)} rows, {codings.shape[1]} columns: {output}", soft_wrap=True)
+    what = "windows" if of_series else "rows"
+    console.print(f"{len(codings)} {what}, {codings.shape[1]} columns: {output}", soft_wrap=True)
+
+
+def _refuse_series(**options):
+    for name, value in options.items():
+        if value is not None:
+            raise ValueError(
+                f"{name} must go with a model of windows of a series. Received: {name}={value}"
+            )

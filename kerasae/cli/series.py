@@ -24,14 +24,15 @@ class Steps(NamedTuple):
         times: Time of each step, or None.
         groups: Series of each step, or None.
         columns: Names of the channels, or None.
-        names: Columns of the times and of the groups by "time" and "group", or None for each.
+        names: Columns of the times and of the groups by "time" and "group", or None for each; after
+            training also "stride", the steps from one window to the next.
     """
 
     x: np.ndarray
     times: np.ndarray | None
     groups: np.ndarray | None
     columns: list[str] | None
-    names: dict[str, str | None]
+    names: dict[str, Any]
 
     def part(self, rows: np.ndarray) -> "Steps":
         """Some of the steps."""
@@ -100,9 +101,11 @@ def as_windows(steps: Steps, length: int, stride: int | None) -> Windows:
 def rows_of(steps: Steps, length: int, stride: int | None, share: float) -> tuple[Data, Steps]:
     """Windows as rows to train and to test on, and the steps of the latter."""
     train, test = split(steps, share)
-    both = [np.asarray(as_windows(one, length, stride)) for one in (train, test) if len(one.x)]
-    is_test = np.repeat([False, True][: len(both)], [len(one) for one in both])
-    return Data(np.concatenate(both), is_test, columns=steps.columns), test
+    cut = [as_windows(one, length, stride) for one in (train, test) if len(one.x)]
+    is_test = np.repeat([False, True][: len(cut)], [len(one) for one in cut])
+    rows = Data(np.concatenate([np.asarray(one) for one in cut]), is_test, columns=steps.columns)
+    taken = stride or int(np.diff(cut[0].starts[:2]).sum()) or 1
+    return rows, test._replace(names={**test.names, "stride": taken})
 
 
 def extras(
@@ -138,6 +141,44 @@ def steps_for(
     known = read_manifest(model).get("series") or {}
     time, group = time or known.get("time"), group or known.get("group")
     return load_steps(data, time, group, label=label, key=key, columns=autoencoder.columns)
+
+
+def windows_for(
+    model: Path, autoencoder: Any, data: str, stride: int | None, **apart: str | None
+) -> tuple[Windows, dict[str, np.ndarray]]:
+    """Windows of a file for a saved model, and where each begins: row, time and group.
+
+    Args:
+        model: Path of the saved model.
+        autoencoder: The model.
+        data: Path of the file.
+        stride: Steps from one window to the next, or None for that of the training.
+        **apart: Columns of the file that are no channels, as in `steps_for`.
+
+    Returns:
+        The windows, and a dict of columns by name, one entry a window.
+    """
+    from kerasae.export import read_manifest
+
+    steps = steps_for(model, autoencoder, data, **apart)
+    known = read_manifest(model).get("series") or {}
+    pad_value = autoencoder.mask_value
+    check_count("--stride", stride)
+    cut = windows(
+        steps.x,
+        autoencoder.row_shape[0],
+        stride or known.get("stride") or 1,
+        groups=steps.groups,
+        pad_value=pad_value,
+    )
+    first = cut.steps[cut.starts]
+    # A series shorter than a window ends before the window does, with padding, -1.
+    real = np.maximum.accumulate(np.where(cut.steps < 0, 0, np.arange(len(cut.steps))))
+    last = cut.steps[real[cut.starts + cut.length - 1]]
+    where = {"row": first}
+    if steps.times is not None:
+        where |= {"time": steps.times[first], "end_time": steps.times[last]}
+    return cut, where | ({} if steps.groups is None else {"group": steps.groups[first]})
 
 
 def picture(steps: Steps, scores: Any, anomalies: list[Any], threshold: float) -> Any:

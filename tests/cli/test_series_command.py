@@ -34,7 +34,7 @@ def test_a_series_is_trained_on_and_scored(kerasae, made, tmp_path):
     assert status == 0, err
     folder = tmp_path / "saved_models" / "load-denoising" / "1"
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["series"] == {"time": "timestamp", "group": None}
+    assert manifest["series"] == {"time": "timestamp", "group": None, "stride": 1}
     assert manifest["row_shape"] == [24, 2]
     assert manifest["metrics"]["step_threshold"] > 0
     assert (folder / "plots" / "series.png").stat().st_size > 10_000
@@ -55,11 +55,31 @@ def test_a_series_is_trained_on_and_scored(kerasae, made, tmp_path):
     np.testing.assert_allclose(expected, found.expected[:, 0], rtol=1e-4)
     assert rows[0]["time"].startswith("2026-01-07 06:00:00")
     spans = library.series.find_anomalies(found, max_gap=5)
+    _check_features(kerasae, folder, new, model, made)
     flagged = sum(row["is_anomaly"] == "true" for row in rows)
     assert flagged == sum(one.end - one.start for one in spans)
     assert f"{len(spans)} anomalies, {flagged} of 200 steps" in " ".join(out.split())
     assert {row["worst_channel"] for row in rows} <= {"load [kW]", "speed"}
     assert (tmp_path / "out-series.png").stat().st_size > 10_000
+
+
+def _check_features(kerasae, folder, new, model, made):
+    """One row a window, as in training, with its time."""
+    for stride in (None, 7):
+        extra = [] if stride is None else ["--stride", stride]
+        status, out, err = kerasae(
+            *("features", folder, new, "-o", "features.parquet", "--label", "state", *extra)
+        )
+        assert status == 0, err
+        cut = library.series.windows(made.x_test, 24, stride or 1)
+        assert f"{len(cut)} windows, 4 columns" in " ".join(out.split())
+        table = pd.read_parquet("features.parquet")
+        assert table["row"].tolist() == cut.starts.tolist()
+        times = made.timestamps[600:]
+        assert (table["time"].to_numpy() == times[cut.starts]).all()
+        assert (table["end_time"].to_numpy() == times[cut.starts + 23]).all()
+        codings = table[[f"codings_{i}" for i in range(1, 5)]]
+        np.testing.assert_allclose(codings, model.encode(cut), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.tensorflow

@@ -353,6 +353,9 @@ def _fit(autoencoder, rows, epochs, batch_size, patience, folder, guard):
             progress.update(task, completed=epoch + 1, description=text)
 
         showing = LambdaCallback(on_epoch_end=show)
+        if rows.more:
+            # A training that goes on sees the images in the order that it would have had.
+            showing = LambdaCallback(lambda epoch, logs: x.go_to(epoch), show)
         autoencoder.fit(
             x,
             validation_data=rows.x_test,

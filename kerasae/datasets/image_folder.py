@@ -76,8 +76,17 @@ class ImageFolder(keras.utils.PyDataset):
 
     def on_epoch_end(self) -> None:
         """Draws the order of the next pass."""
-        self._passes += 1
-        self._order = self._next_order()
+        self.go_to(self._passes + 1)
+
+    def go_to(self, number: int) -> None:
+        """Takes the order of a pass, as a training that goes on needs it.
+
+        Args:
+            number: Number of the pass, 0 for the first.
+        """
+        if number != self._passes:
+            self._passes = number
+            self._order = self._next_order()
 
     def _next_order(self):
         count = len(self.files)

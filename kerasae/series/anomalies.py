@@ -8,6 +8,7 @@ import numpy as np
 
 from kerasae.series.metrics import spans
 from kerasae.series.scores import StepScores
+from kerasae.series.windows import one_a_step
 from kerasae.validation import check_count
 
 
@@ -94,7 +95,8 @@ def find_anomalies(
         A list of `Anomaly`.
 
     Raises:
-        ValueError: `min_duration` is below 1, or `max_gap` below 0.
+        ValueError: `min_duration` is below 1, or `max_gap` below 0, or groups, timestamps or
+            columns are not as many as the steps or channels.
 
     Example:
         >>> score, flags = np.array([1.0, 8.0, 9.0, 1.0]), np.array([False, True, True, False])
@@ -104,12 +106,18 @@ def find_anomalies(
         >>> found.start, found.end, found.channel, found.score
         (1, 3, 'speed', 9.0)
     """
+    count, channels = scores.channel_scores.shape
+    groups = one_a_step("groups", groups, count)
+    times = one_a_step("timestamps", timestamps, count)
+    if columns is not None and len(columns) != channels:
+        raise ValueError(
+            f"columns must have one name a channel, {channels}. Received: {len(columns)} names"
+        )
     if groups is None:
         members = {None: np.arange(len(scores.score))}
     else:
         names, codes = np.unique(np.asarray(groups), return_inverse=True)
         members = {name: np.flatnonzero(codes == i) for i, name in enumerate(names)}
-    times = None if timestamps is None else np.asarray(timestamps)
     found = []
     for group, rows in members.items():
         flags = merged(scores.is_anomaly[rows], min_duration=min_duration, max_gap=max_gap)

@@ -135,6 +135,11 @@ def _checked(labels, values, name):
             f"labels and {name} must have one entry a step. "
             f"Received: shapes {labels.shape} and {values.shape}"
         )
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        raise ValueError(
+            f"{name} must not be NaN. Received: {int(np.isnan(values).sum())} that are. "
+            "Try leaving out the steps of padding"
+        )
     if not labels.any():
         raise ValueError("labels must hold an anomaly. Received: none")
     return labels, values

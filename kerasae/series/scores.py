@@ -9,7 +9,7 @@ from kerasae.anomaly import threshold_rule
 from kerasae.series.calibration import HOW, NormalScores, StepCalibration
 from kerasae.series.overlap import normal_levels, step_values, windows_over
 from kerasae.series.windows import Windows, windows
-from kerasae.validation import check_count, unknown
+from kerasae.validation import as_rows, check_count, unknown
 
 if TYPE_CHECKING:
     from kerasae.models import Autoencoder
@@ -100,6 +100,12 @@ def calibrate(
     rule = _rule(threshold)
     length = _length(model)
     stride = int(stride or max(1, length // 16))
+    if stride > length:
+        raise ValueError(
+            f"stride must be at most the {length} steps of a window, to score every step. "
+            f"Received: stride={stride}"
+        )
+    x = steps_of(model, x)
     cut = windows(x, length, stride, groups=groups, pad_value=model.mask_value)
     some = _some(len(cut))
     errors = _of_windows(model, cut[some], batch_size, verbose)["errors"]
@@ -154,6 +160,7 @@ def score(
     """
     calibration = calibrated(model)
     length = _length(model)
+    x = steps_of(model, x)
     cut = windows(x, length, calibration.stride, groups=groups, pad_value=model.mask_value)
     found = _of_steps(model, cut, calibration, batch_size, verbose)
     real = cut.steps >= 0
@@ -249,6 +256,14 @@ def _some(count):
     size = PROFILE_WINDOWS // RUNS
     first = np.linspace(0, count - size, RUNS).astype(int)
     return (first[:, None] + np.arange(size)).ravel()
+
+
+def steps_of(model: "Autoencoder", x: Any) -> np.ndarray:
+    """The user's steps as an array, the channels of a table in the order of the model."""
+    channels = model.row_shape[1]
+    if not hasattr(x, "columns") and np.ndim(x) == 1 and (channels == 1 or len(x) != channels):
+        x = np.reshape(np.asarray(x), (-1, 1))
+    return as_rows(x, (channels,), model.columns)
 
 
 def _length(model):

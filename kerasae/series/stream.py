@@ -4,9 +4,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerasae.series.scores import StepScores, _length, _of_windows, as_scores, calibrated, newest
+from kerasae.series.scores import (
+    StepScores,
+    _length,
+    _of_windows,
+    as_scores,
+    calibrated,
+    newest,
+    steps_of,
+)
 from kerasae.series.windows import windows
-from kerasae.validation import as_rows
 
 if TYPE_CHECKING:
     from kerasae.models import Autoencoder
@@ -65,8 +72,8 @@ class Stream:
         """
         calibration = calibrated(self.model)
         length, channels = _length(self.model), self.model.row_shape[1]
-        new = np.asarray(new_steps)
-        new = as_rows(new.reshape(-1, 1) if new.ndim == 1 else new_steps, (channels,))
+        none = len(new_steps) == 0  # as a poll may bring none
+        new = self._last[:0] if none else steps_of(self.model, new_steps)
         known = np.concatenate([self._last, new])
         count = min(len(new), max(0, len(known) - length + 1))
         shape = (len(new), channels)

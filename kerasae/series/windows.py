@@ -1,6 +1,7 @@
 """Windows of series, cut without copying."""
 
 import math
+import warnings
 from collections.abc import Iterator
 from typing import Any, overload
 
@@ -159,10 +160,10 @@ def windows(
             f"Received: shape {series.shape}. Try the windows themselves in fit"
         )
     rows = np.arange(len(series))
-    timestamps = _one_a_step("timestamps", timestamps, len(series))
+    timestamps = one_a_step("timestamps", timestamps, len(series))
     names, codes = None, np.zeros(len(series), int)
     if groups is not None:
-        names, codes = np.unique(_one_a_step("groups", groups, len(series)), return_inverse=True)
+        names, codes = np.unique(_groups(groups, len(series)), return_inverse=True)
         if (np.diff(codes) < 0).any():
             rows = np.argsort(codes, kind="stable")
             series = series[rows]
@@ -172,7 +173,11 @@ def windows(
         series, rows, counts = _padded(series, rows, counts, int(length), float(pad_value))
     ends = np.cumsum(counts)
     bounds = np.stack([ends - counts, ends], axis=1)
-    cut = [_starts(first, end, int(length), int(stride), names) for first, end in bounds]
+    of = [""] * len(bounds) if names is None else [f" in group {name}" for name in names]
+    cut = [
+        _starts(first, end, int(length), int(stride), one)
+        for (first, end), one in zip(bounds, of, strict=True)
+    ]
     return Windows(
         series,
         int(length),
@@ -185,7 +190,17 @@ def windows(
     )
 
 
-def _one_a_step(name, values, count):
+def one_a_step(name: str, values: Any, count: int) -> np.ndarray | None:
+    """Values as an array of one entry a step, or None for None.
+
+    Args:
+        name: What the message calls them.
+        values: Array or list, or None.
+        count: Number of steps.
+
+    Raises:
+        ValueError: There is another number of them.
+    """
     if values is None:
         return None
     values = np.asarray(values)
@@ -196,10 +211,27 @@ def _one_a_step(name, values, count):
     return values
 
 
+def _groups(values, count):
+    values = one_a_step("groups", values, count)
+    missing = np.isnan(values) if values.dtype.kind in "fM" else np.zeros(count, bool)
+    if values.dtype.kind == "O":
+        names = values.tolist()
+        missing = np.array([one is None or str(one) in ("nan", "NaT", "<NA>") for one in names])
+        if not missing.any() and len(set(map(type, names))) > 1:
+            values = values.astype(str)  # texts and numbers have no order together
+    if missing.any():
+        raise ValueError(
+            f"groups must name the series of each step. Received: {int(missing.sum())} missing "
+            f"names, the first in row {int(missing.argmax())}. Try leaving these rows out"
+        )
+    return values
+
+
 def _check_increasing(timestamps, rows, codes, names):
     if timestamps is None:
         return
     sorted_times, same = timestamps[rows], np.diff(np.sort(codes)) == 0
+    _warn_of_gaps(sorted_times, same)
     back = np.flatnonzero(same & ~(sorted_times[1:] > sorted_times[:-1]))
     if len(back):
         row = rows[back[0] + 1]
@@ -209,6 +241,34 @@ def _check_increasing(timestamps, rows, codes, names):
             f"{sorted_times[back[0]]} in row {row}. Try sorting the rows, and leaving out those "
             "that come twice"
         )
+
+
+def _warn_of_gaps(times, same):
+    """Warns of steps that are missing: windows go over them as if they were not."""
+    if times.dtype.kind not in "Miuf":
+        return
+    apart = np.diff(times)
+    numbers = apart.astype("int64" if times.dtype.kind == "M" else "float64")
+    own = numbers[same & (numbers > 0)]
+    gaps = np.flatnonzero(same & (numbers > 1.5 * np.median(own))) if len(own) else own
+    if len(gaps):
+        usual = np.median(own).astype(int).astype(apart.dtype) if times.dtype.kind == "M" else None
+        usual = f"{np.median(own):g}" if usual is None else _plain(usual)
+        many = f"{len(gaps)} gaps" if len(gaps) > 1 else "a gap"
+        warnings.warn(
+            f"the times have {many} of more than {usual}, the usual distance, first after "
+            f"{times[gaps[0]]}; windows pass over that, so fill or resample the steps before",
+            stacklevel=4,
+        )
+
+
+def _plain(apart):
+    """A time difference in its largest whole unit."""
+    for unit in ("D", "h", "m", "s"):
+        whole = apart.astype(f"timedelta64[{unit}]")
+        if whole == apart and whole.astype(int):
+            return str(whole)
+    return str(apart)
 
 
 def _padded(series, rows, counts, length, pad_value):
@@ -221,13 +281,12 @@ def _padded(series, rows, counts, length, pad_value):
     return np.concatenate(parts), np.concatenate(numbers), np.maximum(counts, length)
 
 
-def _starts(first, end, length, stride, names):
+def _starts(first, end, length, stride, of):
     if end - first < length:
-        of = "" if names is None else " in every group"
         raise ValueError(
-            f"x must have at least {length} steps{of}, as many as a window. "
-            f"Received: {end - first} steps. Try a shorter window, or pad_value for a model with "
-            "mask_value"
+            f"x must have at least {length} steps, as many as a window. "
+            f"Received: {end - first} steps{of}. "
+            "Try a shorter window, or pad_value for a model with mask_value"
         )
     starts = np.arange(first, end - length + 1, stride)
     return starts if starts[-1] == end - length else np.append(starts, end - length)

@@ -193,6 +193,7 @@ def _check_first(plan, rows):
         )
     first = spaces.hyperparameters(plan["space"]).values
     few = rows._replace(x=rows.x[:100], is_test=np.zeros(len(rows.x[:100]), bool))
+    few = spaces.in_shape(plan["model"], few)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the sweep itself warns
         spaces.build(plan["model"], first, few, make_scaler(plan["scaler"], few))

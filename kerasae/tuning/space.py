@@ -1,6 +1,7 @@
 """Search spaces: how people write them, how KerasTuner searches them, and the models of trials."""
 
 import inspect
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -150,6 +151,23 @@ def hyperparameters(space: Mapping[str, Any]) -> keras_tuner.HyperParameters:
     return declared
 
 
+def in_shape(model: str, rows: Data) -> Data:
+    """The rows as a family takes them: images where it is convolutional, or they have colours.
+
+    Args:
+        model: Name of the family in `ZOO`.
+        rows: The data, of flat rows.
+
+    Returns:
+        The same data.
+
+    Raises:
+        ValueError: The family is convolutional, and the rows are no images.
+    """
+    shape = row_shape(model, math.prod(rows.x.shape[1:]), rows.image_shape)
+    return rows._replace(x=rows.x.reshape(-1, *shape))
+
+
 def build(
     model: str, values: Mapping[str, Any], rows: Data, scaler: keras.layers.Layer | None
 ) -> Autoencoder:
@@ -167,9 +185,9 @@ def build(
     Raises:
         ValueError: The values do not go together.
     """
-    input_shape = row_shape(model, rows.x.shape[1], rows.image_shape, images=False)
+    rows = in_shape(model, rows)
     layout = values.get("layout")
-    default = default_units(model, input_shape)
+    default = default_units(model, rows.x.shape[1:])
     if rows.schema is not None:
         default = table_units(len(rows.schema), model)
     units = parse_layout(layout) if layout else default
@@ -178,5 +196,4 @@ def build(
     for name, kind in CORRUPTIONS.items():
         if name in values:
             arguments["corruption"] = f"{kind}:{values[name]}"
-    rows = rows._replace(x=rows.x.reshape(-1, *input_shape))
     return build_model(model, units, arguments, rows, scaler)

@@ -51,7 +51,7 @@ class Sweep(BaseTuner):
         super().__init__(
             oracle=make_oracle(plan), directory=directory.parent, project_name=directory.name
         )
-        rows = rows or load_rows(plan, directory)
+        rows = space.in_shape(plan["model"], rows or load_rows(plan, directory))
         self.whole = _part(plan, rows)
         with warnings.catch_warnings():
             # Constant columns have been warned of; those of a fold alone are not the user's.

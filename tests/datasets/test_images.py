@@ -182,6 +182,15 @@ def test_a_stream_has_the_rows_of_the_array(folder):
     assert np.isfinite(history.history["loss"]).all()
 
 
+def test_a_training_that_goes_on_has_the_order_that_it_would_have_had(folder):
+    whole, later = (ImageFolder(folder, (6, 4), 2, shuffle=True, seed=3) for _ in range(2))
+    whole.on_epoch_end()
+    whole.on_epoch_end()
+    later.go_to(2)
+    for one, other in zip(whole, later, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_what_is_more_than_memory_is_to_hold_is_left_in_files(folder):
     data = load(folder, held=5 * 9 * 7 * 3, test_fraction=0.2)
     assert (len(data.x), len(data.more), data.is_test.sum()) == (5, 6, 1)

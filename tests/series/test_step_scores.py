@@ -5,6 +5,7 @@ import itertools
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
@@ -167,6 +168,7 @@ def test_a_calibration_is_saved_and_goes_with_the_weights(calibrated, tmp_path):
         ({"threshold": "p101"}, "threshold must be a percentile"),
         ({"threshold": 0.001, "block": 50}, "must have at least 49950 normal steps"),
         ({"stride": 0}, "stride must be a whole number"),
+        ({"stride": 17}, "stride must be at most the 16 steps of a window"),
     ],
 )
 def test_bad_settings_are_refused(model, options, words):
@@ -253,6 +255,19 @@ def test_a_stream_keeps_nothing_of_bad_steps(calibrated):
     np.testing.assert_array_equal(stream.update(x[20:]).score, other.update(x[20:]).score)
 
 
+def test_a_stream_takes_no_steps_and_columns_by_name(calibrated):
+    x = autocorrelated(40, seed=12)
+    assert series.Stream(calibrated).update(x[:0]).score.shape == (0,)
+    named = kerasae.stacked_autoencoder((LENGTH, 2), (8, 6), columns=["a", "b"])
+    table = pd.DataFrame(autocorrelated(300), columns=["a", "b"])
+    series.calibrate(named, table)
+    for score in (
+        lambda one: series.score(named, one).score,
+        lambda one: series.Stream(named).update(one).score,
+    ):
+        np.testing.assert_array_equal(score(table), score(table[["b", "a"]]))
+
+
 # Anomalies --------------------------------------------------------------------------------------
 
 
@@ -337,6 +352,20 @@ def test_the_range_auc_is_that_of_its_definition(buffer):
     assert series.range_auc(labels, scores, buffer) == pytest.approx(area)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"groups": ["a"]}, "groups must have one entry a step, 60"),
+        ({"timestamps": [1, 2]}, "timestamps must have one entry a step, 60"),
+        ({"columns": ["load"]}, "columns must have one name a channel, 2"),
+    ],
+)
+def test_anomalies_need_as_many_names_as_there_are_steps_and_channels(calibrated, options, words):
+    found = series.score(calibrated, autocorrelated(60))
+    with pytest.raises(ValueError, match=words):
+        series.find_anomalies(found, **options)
+
+
 def test_metrics_refuse_what_they_cannot_measure():
     for function, other in ((series.event_metrics, [1, 0]), (series.range_auc, [0.1, 0.2])):
         extra = (0,) if function is series.range_auc else ()
@@ -344,6 +373,8 @@ def test_metrics_refuse_what_they_cannot_measure():
             function([0, 0], other, *extra)
         with pytest.raises(ValueError, match="one entry a step"):
             function([0, 1, 0], other, *extra)
+    with pytest.raises(ValueError, match="scores must not be NaN"):
+        series.range_auc([0, 1], [0.1, np.nan], 0)
     assert series.event_metrics([0, 1], [0, 0]) == (0, 0, 0)
 
 

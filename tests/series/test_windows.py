@@ -1,3 +1,5 @@
+import warnings
+
 import keras
 import numpy as np
 import pandas as pd
@@ -7,6 +9,7 @@ import kerasae
 from kerasae.series import windows
 
 RNG = np.random.default_rng(0)
+STEPS = np.arange(20)
 X = RNG.normal(size=(50, 2)).astype("float32")
 
 
@@ -89,7 +92,7 @@ def test_what_cannot_be_cut_is_refused(arguments, words):
 def test_groups_and_timestamps_are_checked():
     with pytest.raises(ValueError, match="groups must have one entry a step, 50"):
         windows(X, 5, groups=[1, 2])
-    with pytest.raises(ValueError, match="steps in every group"):
+    with pytest.raises(ValueError, match="steps in group"):
         windows(X, 5, groups=[0] * 48 + [1] * 2)
     times = np.arange(50)
     times[7] = 6
@@ -123,3 +126,35 @@ def test_batches_come_in_another_order_in_each_epoch():
     second = np.concatenate([batches[i] for i in range(len(batches))])
     assert (first != second).any()
     np.testing.assert_array_equal(np.sort(first, axis=0), np.sort(second, axis=0))
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        (np.datetime64("2026-01-01T00:00:00") + np.timedelta64(15, "m") * STEPS, "15 minutes"),
+        (0.5 * STEPS, "0.5"),
+        (STEPS, "1"),
+    ],
+)
+def test_steps_that_are_missing_are_warned_of(times, words):
+    x = np.arange(20.0)
+    with pytest.warns(UserWarning, match=f"have a gap of more than {words}, the usual"):
+        windows(np.delete(x, [7, 8]), 4, timestamps=np.delete(times, [7, 8]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        windows(x, 4, timestamps=times)
+        windows(x, 4, timestamps=np.r_[times[:10], times[:10]], groups=np.repeat([0, 1], 10))
+
+
+@pytest.mark.parametrize("name", [None, np.nan])
+def test_groups_without_a_name_are_refused(name):
+    for groups in (np.array(["a"] * 9 + [name], object), np.array([1.0] * 9 + [np.nan])):
+        with pytest.raises(ValueError, match="1 missing names, the first in row 9"):
+            windows(np.arange(10.0), 4, groups=groups)
+    mixed = windows(np.arange(10.0), 4, groups=np.array(["a"] * 5 + [1] * 5, object))
+    assert mixed.names.tolist() == ["1", "a"]
+
+
+def test_the_short_series_is_named():
+    with pytest.raises(ValueError, match="Received: 2 steps in group b"):
+        windows(np.arange(8.0), 4, groups=["a"] * 6 + ["b"] * 2)

@@ -1,7 +1,7 @@
 """`kerasae features`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -70,6 +70,7 @@ def features(
         from kerasae.methods import deep_features
     check_suffix(output, (".parquet", ".csv", ".npy"))
     autoencoder = load_model(model)
+    x: Any
     of_series = len(autoencoder.row_shape) == 2
     if of_series:
         from kerasae.cli.series import windows_for

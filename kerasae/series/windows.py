@@ -231,7 +231,6 @@ def _check_increasing(timestamps, rows, codes, names):
     if timestamps is None:
         return
     sorted_times, same = timestamps[rows], np.diff(np.sort(codes)) == 0
-    _warn_of_gaps(sorted_times, same)
     back = np.flatnonzero(same & ~(sorted_times[1:] > sorted_times[:-1]))
     if len(back):
         row = rows[back[0] + 1]
@@ -241,6 +240,7 @@ def _check_increasing(timestamps, rows, codes, names):
             f"{sorted_times[back[0]]} in row {row}. Try sorting the rows, and leaving out those "
             "that come twice"
         )
+    _warn_of_gaps(sorted_times, same)
 
 
 def _warn_of_gaps(times, same):
@@ -248,12 +248,12 @@ def _warn_of_gaps(times, same):
     if times.dtype.kind not in "Miuf":
         return
     apart = np.diff(times)
-    numbers = apart.astype("int64" if times.dtype.kind == "M" else "float64")
-    own = numbers[same & (numbers > 0)]
-    gaps = np.flatnonzero(same & (numbers > 1.5 * np.median(own))) if len(own) else own
+    if not same.any():
+        return
+    usual = np.sort(apart[same])[same.sum() // 2]
+    gaps = np.flatnonzero(same & (apart > 1.5 * usual))
     if len(gaps):
-        usual = np.median(own).astype(int).astype(apart.dtype) if times.dtype.kind == "M" else None
-        usual = f"{np.median(own):g}" if usual is None else _plain(usual)
+        usual = _plain(usual) if apart.dtype.kind == "m" else f"{usual:g}"
         many = f"{len(gaps)} gaps" if len(gaps) > 1 else "a gap"
         warnings.warn(
             f"the times have {many} of more than {usual}, the usual distance, first after "

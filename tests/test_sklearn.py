@@ -159,7 +159,8 @@ def test_outputs_are_those_of_the_model(transformer, detector, iris):
     assert transformer.score(iris) == pytest.approx(-error.mean(), rel=1e-6)
     scores = detector.score_samples(iris)
     np.testing.assert_array_equal(-scores, detector.model_.reconstruction_error(iris))
-    assert detector.offset_ == pytest.approx(np.sort(scores)[14:16].mean(), rel=1e-12)
+    # The cut lies below the threshold by the rounding of float32.
+    assert detector.offset_ == pytest.approx(np.sort(scores)[14:16].mean(), rel=2e-5)
     assert (detector.predict(iris) == -1).sum() == 15
 
 

@@ -73,7 +73,7 @@ def open(  # noqa: A001
         150
         >>> train, test = kerasae.datasets.open(path).split(0.2)
         >>> sum(map(len, train)), sum(map(len, test))
-        (810, 190)
+        (804, 196)
     """
     parts, names = _parts_of(source)
     if predicate is not None and isinstance(predicate, list | tuple):

@@ -171,7 +171,7 @@ def sample(
         >>> import kerasae
         >>> source = kerasae.datasets.open(np.arange(1000.0)[:, None])
         >>> sample(source, 3).ravel().tolist()
-        [249.0, 381.0, 919.0]
+        [35.0, 305.0, 723.0]
     """
     drawn = Sample(rows, size, seed)
     for numbers, piece in source.numbered():

@@ -74,7 +74,7 @@ def fit_by_processes(
 
     Example:
         >>> model = kerasae.stacked_autoencoder((8,), (4,))  # doctest: +SKIP
-        >>> history = fit_by_processes(model, np.eye(8), processes=2, batch_size=8)
+        >>> fit_by_processes(model, np.eye(8), processes=2, batch_size=8)  # doctest: +SKIP
     """
     required("jax", "training by processes")
     check_count("processes", processes)

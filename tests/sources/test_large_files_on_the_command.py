@@ -74,7 +74,7 @@ def test_a_table_in_csv(kerasae, tmp_path):
     status, out, err = kerasae("train", "t.csv", *options)
     assert status == 0, err
     assert "category" in out
-    model = tmp_path / "saved_models" / "t-stacked"
+    model = tmp_path / "saved_models" / "t-denoising"
     status, out, err = kerasae("anomalies", model, "t.csv", "-o", "s.csv", "--stream")
     assert status == 0, err
     found = pd.read_csv(tmp_path / "s.csv")

@@ -125,9 +125,11 @@ def worst_region(anomaly_map: np.ndarray) -> str:
         'rows 2-2, columns 2-2'
     """
     found = region_of(anomaly_map)
-    if found is None:
-        return ""
-    rows, columns = found
+    return "" if found is None else region_name(*found)
+
+
+def region_name(rows: slice, columns: slice) -> str:
+    """What `worst_region` calls these rows and columns."""
     return f"rows {rows.start}-{rows.stop - 1}, columns {columns.start}-{columns.stop - 1}"
 
 

@@ -45,6 +45,11 @@ class Scores(NamedTuple):
     is_anomaly: np.ndarray
     worst: WorstColumns | None = None
 
+    def per_row(self) -> dict[str, np.ndarray]:
+        """What is one number a row, by name: columns of a table of scores."""
+        wide = ("feature_errors", "worst")
+        return {name: value for name, value in self._asdict().items() if name not in wide}
+
 
 def calibrate(
     model: "Autoencoder",

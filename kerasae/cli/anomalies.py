@@ -8,7 +8,7 @@ import typer
 from kerasae.cli.engine import (
     AddressOption,
     EngineOption,
-    IdOption,
+    RowIdOption,
     WorkersOption,
     check_engine,
     run_on_engine,
@@ -17,10 +17,12 @@ from kerasae.cli.streamed import StreamOption, is_streamed
 from kerasae.cli.terminal import (
     THRESHOLDS,
     DataOption,
+    GroupOption,
     KeepOption,
     KeyOption,
     LabelOption,
     ModelArgument,
+    TimeOption,
     console,
     starting,
 )
@@ -50,12 +52,8 @@ def anomalies(
     key: KeyOption = None,
     label: LabelOption = None,
     keep: KeepOption = None,
-    time: Annotated[
-        str | None, typer.Option(help="Series: column of the times, by default as in training.")
-    ] = None,
-    group: Annotated[
-        str | None, typer.Option(help="Series: column of the groups, by default as in training.")
-    ] = None,
+    time: TimeOption = None,
+    group: GroupOption = None,
     min_duration: Annotated[
         int, typer.Option(help="Series: steps that an anomaly has at least.")
     ] = 1,
@@ -66,7 +64,7 @@ def anomalies(
     engine: EngineOption = None,
     address: AddressOption = None,
     workers: WorkersOption = None,
-    ids: IdOption = None,
+    ids: RowIdOption = None,
 ) -> None:
     """Writes the anomaly scores of all rows or steps of DATA, and pictures of the worst."""
     check_engine(engine, address=address, workers=workers, id=ids)

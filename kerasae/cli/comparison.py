@@ -28,10 +28,9 @@ def compare_with_pca(
 
 def _of_rows(autoencoder, rows):
     import numpy as np
-    from keras import ops
     from rich.table import Table
 
-    from kerasae.layers.scaling import scale
+    from kerasae.report.findings import scaled as on_scale
     from kerasae.report.principal import principal
 
     codings = int(np.prod(autoencoder.encoder.output_shape[1:]))
@@ -40,7 +39,7 @@ def _of_rows(autoencoder, rows):
     def few(x):
         """Scaled rows of about 50 million values at most, for PCA."""
         some = x[:: -(-x.size // 50_000_000)]
-        return ops.convert_to_numpy(scale(autoencoder.scaler, some)).reshape(len(some), -1)
+        return on_scale(autoencoder, some).reshape(len(some), -1)
 
     scaled = {name: few(x) for name, x in parts.items()}
     # With as many components as columns it is the identity.

@@ -23,7 +23,7 @@ AddressOption = Annotated[
 WorkersOption = Annotated[
     int | None, typer.Option(help="Engine: processes. By default one a processor.")
 ]
-IdOption = Annotated[
+RowIdOption = Annotated[
     str | None,
     typer.Option("--id", help="Engine: columns that identify a row, carried along and sorted by."),
 ]

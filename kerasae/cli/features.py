@@ -8,7 +8,7 @@ import typer
 from kerasae.cli.engine import (
     AddressOption,
     EngineOption,
-    IdOption,
+    RowIdOption,
     WorkersOption,
     check_engine,
     run_on_engine,
@@ -16,10 +16,12 @@ from kerasae.cli.engine import (
 from kerasae.cli.streamed import StreamOption, is_streamed
 from kerasae.cli.terminal import (
     DataOption,
+    GroupOption,
     KeepOption,
     KeyOption,
     LabelOption,
     ModelArgument,
+    TimeOption,
     console,
     starting,
 )
@@ -37,13 +39,9 @@ def features(
     engine: EngineOption = None,
     address: AddressOption = None,
     workers: WorkersOption = None,
-    ids: IdOption = None,
-    time: Annotated[
-        str | None, typer.Option(help="Series: column of the times, by default as in training.")
-    ] = None,
-    group: Annotated[
-        str | None, typer.Option(help="Series: column of the groups, by default as in training.")
-    ] = None,
+    ids: RowIdOption = None,
+    time: TimeOption = None,
+    group: GroupOption = None,
     stride: Annotated[
         int | None,
         typer.Option(help="Series: steps from one window to the next, by default as in training."),
@@ -68,6 +66,7 @@ def features(
         from kerasae.cli.tables import check_suffix, id_columns, load_rows, verbosity, write_table
         from kerasae.export import load_model
         from kerasae.methods import deep_features
+        from kerasae.methods.features import feature_columns
     check_suffix(output, (".parquet", ".csv", ".npy"))
     autoencoder = load_model(model)
     x: Any
@@ -85,12 +84,11 @@ def features(
             return write_features(autoencoder, data, output, layer, label, keep)
         rows = load_rows(autoencoder, data, key, label, keep)
         x, carried = rows.x, id_columns(rows)
-    codings = deep_features(autoencoder, x, layer, verbose=verbosity()).reshape(len(x), -1)
-    names = [f"{layer}_{i}" for i in range(1, codings.shape[1] + 1)]
+    found = feature_columns(deep_features(autoencoder, x, layer, verbose=verbosity()), layer)
     carried = {} if output.suffix == ".npy" else carried
-    write_table({**carried, **dict(zip(names, codings.T, strict=True))}, output)
+    write_table({**carried, **found}, output)
     what = "windows" if of_series else "rows"
-    console.print(f"{len(codings)} {what}, {codings.shape[1]} columns: {output}", soft_wrap=True)
+    console.print(f"{len(x)} {what}, {len(found)} columns: {output}", soft_wrap=True)
 
 
 def _refuse_series(**options):

@@ -47,8 +47,7 @@ def score_table(
     errors = scores.feature_errors.reshape(len(x), -1)
     names = list(columns or (f"column_{i}" for i in range(errors.shape[1])))
     table = {"row": np.arange(first, first + len(errors)), **(about or {})}
-    out = ("feature_errors", "worst")
-    table |= {name: value for name, value in scores._asdict().items() if name not in out}
+    table |= scores.per_row()
     by_column, what = errors, "error"
     if has_parts:
         explained = anomaly.explain(autoencoder, x, batch_size=batch_size)

@@ -15,6 +15,7 @@ from kerasae.datasets import Data
 from kerasae.datasets.reading import read_ahead
 from kerasae.datasets.row_source import RowSource
 from kerasae.datasets.sampling import Sample
+from kerasae.methods.features import feature_columns
 from kerasae.models import Autoencoder
 from kerasae.tables.streamed import open_data
 
@@ -110,15 +111,7 @@ def write_features(
         for piece in rows.read():
             x = methods.deep_features(autoencoder, piece.x, layer, BATCH).reshape(len(piece), -1)
             width = x.shape[1]
-            names = [f"{layer}_{i}" for i in range(1, width + 1)]
-            yield (
-                x
-                if output.suffix == ".npy"
-                else {
-                    **piece.ids,
-                    **dict(zip(names, x.T, strict=True)),
-                }
-            )
+            yield x if output.suffix == ".npy" else {**piece.ids, **feature_columns(x, layer)}
             seen(len(piece))
 
     with progress_of("features", rows.rows) as seen:

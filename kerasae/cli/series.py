@@ -24,8 +24,8 @@ class Steps(NamedTuple):
         times: Time of each step, or None.
         groups: Series of each step, or None.
         columns: Names of the channels, or None.
-        names: Columns of the times and of the groups by "time" and "group", or None for each; after
-            training also "stride", the steps from one window to the next.
+        names: Columns of the times and of the groups by "time" and "group", or None for each; of a
+            model also "stride", the steps from one window to the next, or None.
     """
 
     x: np.ndarray
@@ -140,7 +140,8 @@ def steps_for(
 
     known = read_manifest(model).get("series") or {}
     time, group = time or known.get("time"), group or known.get("group")
-    return load_steps(data, time, group, label=label, key=key, columns=autoencoder.columns)
+    steps = load_steps(data, time, group, label=label, key=key, columns=autoencoder.columns)
+    return steps._replace(names={**steps.names, "stride": known.get("stride")})
 
 
 def windows_for(
@@ -158,16 +159,13 @@ def windows_for(
     Returns:
         The windows, and a dict of columns by name, one entry a window.
     """
-    from kerasae.export import read_manifest
-
     steps = steps_for(model, autoencoder, data, **apart)
-    known = read_manifest(model).get("series") or {}
     pad_value = autoencoder.mask_value
     check_count("--stride", stride)
     cut = windows(
         steps.x,
         autoencoder.row_shape[0],
-        stride or known.get("stride") or 1,
+        stride or steps.names["stride"] or 1,
         groups=steps.groups,
         pad_value=pad_value,
     )

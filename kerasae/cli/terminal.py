@@ -47,6 +47,12 @@ KeepOption = Annotated[
     list[str] | None,
     typer.Option(help="Column of a table to learn, though it numbers or names the rows."),
 ]
+TimeOption = Annotated[
+    str | None, typer.Option(help="Series: column of the times, by default as in training.")
+]
+GroupOption = Annotated[
+    str | None, typer.Option(help="Series: column of the groups, by default as in training.")
+]
 OutputOption = Annotated[Path, typer.Option(help="Folder of the saved models.")]
 
 ColumnsOption = Annotated[

@@ -12,6 +12,7 @@ from kerasae import anomaly
 from kerasae.anomaly.worst_columns import typical_errors
 from kerasae.export import load_model
 from kerasae.methods import deep_features
+from kerasae.methods.features import feature_columns
 from kerasae.models import Autoencoder
 from kerasae.validation import unknown
 
@@ -120,16 +121,11 @@ class Scorer:
 
     def _features(self, rows):
         found = deep_features(self.model, rows, self.layer, self.batch_size)
-        columns = found.reshape(len(found), -1).T
-        return {f"{self.layer}_{i}": one for i, one in enumerate(columns, start=1)}
+        return feature_columns(found, self.layer)
 
     def _scores(self, rows, names):
         scores = anomaly.score(self.model, rows, self.batch_size)
-        found = {
-            name: value
-            for name, value in scores._asdict().items()
-            if name not in ("feature_errors", "worst")
-        }
+        found = scores.per_row()
         if len(self.model.row_shape) == 1:
             found["worst_column"] = self._worst(rows, scores, names)
         return found

@@ -97,6 +97,20 @@ def deep_features(
     )
 
 
+def feature_columns(features: np.ndarray, layer: str = "codings") -> dict[str, np.ndarray]:
+    """Deep features as columns of a table.
+
+    Args:
+        features: What `deep_features` gives, shape (rows, ...).
+        layer: Name of the layer.
+
+    Returns:
+        Arrays of one entry a row, called `layer_1`, `layer_2`, ...
+    """
+    columns = features.reshape(len(features), -1).T
+    return {f"{layer}_{i}": column for i, column in enumerate(columns, start=1)}
+
+
 def layer_functions(model: Autoencoder, names: Iterable[str]) -> Callable[[Any], dict[str, Any]]:
     """A function from a tensor of rows to the outputs of named layers, for compiled functions.
 

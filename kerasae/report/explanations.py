@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kerasae.anomaly.maps import error_maps, region_of, worst_region
+from kerasae.anomaly.maps import error_maps, region_name, region_of
 from kerasae.models import Autoencoder
 from kerasae.report.findings import Findings
 
@@ -78,7 +78,7 @@ def _regions(model, images, added, expected):
         cells = [float(one.reshape(model.row_shape)[inside].mean()) for one in (image, made)]
         share = errors.reshape(model.row_shape)[inside].sum() / max(float(errors.sum()), 1e-30)
         value, normal = (f"{cell:.5g} in the mean" for cell in cells)
-        found.append([Share(worst_region(smoothed), float(share), value, normal)])
+        found.append([Share(region_name(*inside), float(share), value, normal)])
     return found
 
 

@@ -76,7 +76,7 @@ def open_data(
     if label is not None and label not in source.columns:
         raise ValueError(unknown("label", label, source.columns, f"{path}, --label"))
     found = survey(source, seen)
-    is_test = _is_test(found.numbers, test_fraction)
+    is_test = held_out(found.numbers, test_fraction)
     y = None if label is None else np.array(found.table[label].to_pylist())
     found = found._replace(table=found.table.drop_columns(labels_of(label)))
     names = found.table.column_names
@@ -122,7 +122,7 @@ def _of_arrays(source, test_fraction, seen):
     train = _train(source, test_fraction)
     return Data(
         as_rows(x).reshape(len(x), -1),
-        _is_test(numbers, test_fraction),
+        held_out(numbers, test_fraction),
         image_shape=shape,
         source=train if x.ndim == 2 else ShapedRows(train),
     )
@@ -167,10 +167,6 @@ class CountedRows(RowSource):
 
 def _first(piece):
     return piece[0] if isinstance(piece, tuple) else piece
-
-
-def _is_test(numbers, test_fraction):
-    return held_out(numbers, test_fraction)
 
 
 def _train(source: OpenedRows, test_fraction: float) -> OpenedRows:

@@ -11,7 +11,7 @@ from kerasae.anomaly.labels import by_labels, labelled_threshold
 from kerasae.anomaly.learning import norms_and_distances
 from kerasae.anomaly.parts import ScoreParts
 from kerasae.anomaly.reference import draw_reference
-from kerasae.anomaly.worst_columns import WorstColumns, worst_columns
+from kerasae.anomaly.worst_columns import WorstColumns, check_top, worst_columns, worst_of
 from kerasae.datasets.reading import by_piece
 from kerasae.datasets.row_source import RowSource
 from kerasae.datasets.sampling import sample
@@ -274,12 +274,25 @@ def score(
             "threshold. Try kerasae.anomaly.calibrate(model, normal_rows)"
         )
     rows = model._checked_rows(x, "x")
+    if top:
+        check_top(model, top)
+    at_once = top and model.anomaly.parts is None
     outputs = model._streams.run(
-        f"anomaly_score {model.anomaly.version}",
-        model._scores,
+        f"anomaly_score {model.anomaly.version}{' rows' * bool(at_once)}",
+        _scores_and_rows(model) if at_once else model._scores,
         rows,
         batch_size=batch_size,
         verbose=verbose,
     )
-    worst = worst_columns(model, rows, top, batch_size=batch_size) if top else None
+    worst = None
+    if at_once:
+        expected = outputs.pop("reconstruction")
+        worst = worst_of(model, rows, outputs["feature_errors"], expected, top)
+    elif top:
+        worst = worst_columns(model, rows, top, batch_size=batch_size)
     return Scores(**outputs, worst=worst)
+
+
+def _scores_and_rows(model):
+    """One pass, where the errors of the scores are those of the reconstruction."""
+    return lambda x: {**model._scores(x), "reconstruction": model(x)}

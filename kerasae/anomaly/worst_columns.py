@@ -11,6 +11,9 @@ from kerasae.validation import check_count
 if TYPE_CHECKING:
     from kerasae.models import Autoencoder
 
+# Up to so many columns are looked for one after the other, which is faster than a sort.
+FEW = 8
+
 
 class WorstColumns(NamedTuple):
     """The worst columns of rows, arrays of shape (rows, top), the worst first.
@@ -67,38 +70,72 @@ def worst_columns(
         >>> worst_columns(model, table, top=1).column[3, 0]
         'size'
     """
-    check_count("top", top)
-    if model.columns is None:
-        raise ValueError(
-            "the model must have names of its columns to explain rows. "
-            f"Received: {model.name}, without any. Try fit on a table"
-        )
-    top = min(int(top), len(model.columns))
+    check_top(model, top)
     rows = model._checked_rows(x, "x")
 
     def parts(x):
         return {"errors": model._errors(x), "reconstruction": model(x)}
 
     found = model._streams.run("worst_columns", parts, rows, batch_size=batch_size)
+    return worst_of(model, rows, found["errors"], found["reconstruction"], top)
+
+
+def check_top(model: "Autoencoder", top: int) -> None:
+    """Refuses a number of columns to name that is none, and a model whose columns have no names."""
+    check_count("top", top)
+    if model.columns is None:
+        raise ValueError(
+            "the model must have names of its columns to explain rows. "
+            f"Received: {model.name}, without any. Try fit on a table"
+        )
+
+
+def worst_of(
+    model: "Autoencoder", rows: Any, errors: np.ndarray, expected: np.ndarray, top: int
+) -> WorstColumns:
+    """The worst columns of checked rows, of which errors and reconstruction are known."""
     rows, errors, expected = (
-        array.reshape(len(rows), -1)
-        for array in (np.asarray(rows), found["errors"], found["reconstruction"])
+        np.asarray(array).reshape(len(rows), -1) for array in (rows, errors, expected)
     )
     relative = np.sqrt(errors / typical_errors(model))
-    index = np.argsort(-relative, axis=1, kind="stable")[:, :top].astype("int32")
+    index = _largest(relative, min(int(top), len(model.columns or ())))
 
     def worst(array):
         return np.take_along_axis(array, index, axis=1)
 
-    below = (worst(rows) < worst(expected)) & ~_are_levels(model)[index]
+    values, wanted = worst(rows), worst(expected)
+    below = (values < wanted) & ~_are_levels(model)[index]
     error = worst(relative) * np.where(below, -1, 1)
     return WorstColumns(
         np.array(model.columns, object)[index],
-        worst(cells_of(model, rows)).astype(object),
-        worst(cells_of(model, expected)).astype(object),
+        _cells_at(model, values, index),
+        _cells_at(model, wanted, index),
         error.astype("float32"),
         index,
     )
+
+
+def _largest(values, top):
+    """Positions of the largest values of each row, as a stable sort gives them."""
+    if top > FEW:
+        return np.argsort(-values, axis=1, kind="stable")[:, :top].astype("int32")
+    left, found = values.copy(), np.empty((len(values), top), "int32")
+    for i in range(top):
+        found[:, i] = left.argmax(axis=1)
+        np.put_along_axis(left, found[:, i : i + 1], -1, axis=1)  # all others are at least 0
+    return found
+
+
+def _cells_at(model, codes, index):
+    """Cells in the user's units, as objects: the codes, shape (rows, top), of these columns."""
+    if model.schema is None:
+        return codes.astype(object)
+    cells = np.empty(codes.shape, object)
+    for i, column in enumerate(model.schema):
+        where = index == i
+        if where.any():
+            cells[where] = column.cells(codes[where]).to_pylist()
+    return cells
 
 
 def typical_errors(model: "Autoencoder") -> np.ndarray:

@@ -1,6 +1,6 @@
 """What the commands show of tables: the schema, and why rows are anomalies."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,15 +25,25 @@ def show_schema(schema: "Schema") -> None:
     console.print(table)
 
 
-def worst_columns(worst: "WorstColumns") -> dict[str, Any]:
-    """Columns `worst_1`, `value_1`, `expected_1`, `error_1` and so on of a table of scores."""
-    from kerasae.plots.row_columns import shown
+def worst_columns(worst: "WorstColumns", names: Sequence[str]) -> dict[str, Any]:
+    """Columns of a table of scores: `worst_1`, `value_1`, `expected_1`, `error_1` and so on.
+
+    Args:
+        worst: The worst columns of the rows.
+        names: Names of all columns.
+
+    Returns:
+        Arrays of NumPy and of pyarrow, by name.
+    """
+    import pyarrow as pa
+
+    from kerasae.cli.cells import shown_cells
 
     table: dict[str, Any] = {}
     for i in range(worst.column.shape[1]):
-        table[f"worst_{i + 1}"] = worst.column[:, i].astype(str)
+        table[f"worst_{i + 1}"] = pa.array(names).take(pa.array(worst.position[:, i]))
         cells = {"value": worst.value, "expected": worst.expected}
-        table |= {f"{n}_{i + 1}": np.array([*map(shown, one[:, i])]) for n, one in cells.items()}
+        table |= {f"{n}_{i + 1}": shown_cells(one[:, i]) for n, one in cells.items()}
         table[f"error_{i + 1}"] = worst.error[:, i]
     return table
 

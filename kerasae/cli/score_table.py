@@ -56,8 +56,8 @@ def score_table(
         maps = anomaly.error_maps(scores.feature_errors, image_shape)
         table["worst_region"] = np.array([anomaly.worst_region(one) for one in maps])
     elif scores.worst is not None:
-        table["worst_column"] = scores.worst.column[:, 0].astype(str)
-        table |= worst_columns(scores.worst)
+        cells = worst_columns(scores.worst, autoencoder.columns or ())
+        table |= {"worst_column": cells["worst_1"], **cells}
     else:
         table["worst_column"] = np.array(names)[by_column.argmax(axis=1)]
     if per_feature:

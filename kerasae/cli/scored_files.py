@@ -12,6 +12,7 @@ from kerasae.cli.score_table import binary_labels, score_table, show_ranking, wo
 from kerasae.cli.streamed import BATCH, progress_of
 from kerasae.cli.terminal import console
 from kerasae.datasets import Data
+from kerasae.datasets.files.arrow import arrow_table
 from kerasae.datasets.reading import read_ahead
 from kerasae.datasets.row_source import RowSource
 from kerasae.datasets.sampling import Sample
@@ -115,7 +116,7 @@ def write_features(
             seen(len(piece))
 
     with progress_of("features", rows.rows) as seen:
-        count = datasets.write(output, tables(seen))
+        count = datasets.write(output, read_ahead(tables(seen)))
     console.print(f"{count} rows, {width} columns: {output}", soft_wrap=True)
 
 
@@ -128,17 +129,16 @@ class Found:
         self.labelled = False
         self.worst: list[tuple[float, np.ndarray, dict[str, Any]]] = []
 
-    def add(self, piece: Piece, x: np.ndarray, table: dict[str, Any]) -> None:
+    def add(self, piece: Piece, x: np.ndarray, scores: np.ndarray, table: Any) -> None:
         """Adds the rows of a piece as the model takes them, and what is written of them."""
-        numbers, scores = piece.numbers.astype("uint64"), table["anomaly_score"]
-        self.flagged += int(table["is_anomaly"].sum())
+        numbers = piece.numbers.astype("uint64")
         self.sample.add(numbers, scores)
         if piece.y is not None:
             self.labels.add(numbers, piece.y)
             self.labelled = True
-        for row in np.argsort(-scores)[:WORST].tolist():
-            line = {name: cells[row] for name, cells in table.items()}
-            self.worst.append((float(scores[row]), x[row], line))
+        worst = np.argsort(-scores)[:WORST]
+        lines = zip(scores[worst].tolist(), x[worst], table.take(worst).to_pylist(), strict=True)
+        self.worst += lines
         self.worst = sorted(self.worst, key=lambda one: -one[0])[:WORST]
 
 
@@ -172,7 +172,7 @@ def write_scores(
             seen(len(piece))
 
     with progress_of("scoring", rows.rows) as seen:
-        count = datasets.write(output, tables(seen))
+        count = datasets.write(output, read_ahead(tables(seen)))  # it is written beside
     _show(autoencoder, found, output)
     console.print(f"{found.flagged} of {count} rows are anomalies: {output}", soft_wrap=True)
 
@@ -180,7 +180,7 @@ def write_scores(
 def _scored(autoencoder, piece, found, names, per_feature):
     """The table that is written of a piece."""
     x = autoencoder._checked_rows(piece.x, f"rows from {piece.numbers[0]:,} on")
-    table, _ = score_table(
+    columns, scores = score_table(
         autoencoder,
         x,
         columns=names,
@@ -190,7 +190,9 @@ def _scored(autoencoder, piece, found, names, per_feature):
         per_feature=per_feature,
         batch_size=BATCH,
     )
-    found.add(piece, x, table)
+    table = arrow_table(columns)
+    found.flagged += int(scores.is_anomaly.sum())
+    found.add(piece, x, scores.anomaly_score, table)
     return table
 
 

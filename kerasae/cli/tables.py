@@ -9,10 +9,10 @@ import numpy as np
 
 from kerasae.atomic import write_file
 from kerasae.datasets import Data, load
+from kerasae.datasets.files.arrow import arrow_table
+from kerasae.datasets.files.writing import without_formulas
 from kerasae.models import Autoencoder
 from kerasae.tables.data import load_data
-from kerasae.text import as_cell
-from kerasae.validation import required
 
 
 def load_rows(
@@ -62,14 +62,13 @@ def write_table(columns: Mapping[str, Any], path: Path) -> None:
             np.save(opened, np.stack(list(columns.values()), axis=1))
 
     def as_table(file):
-        required("pyarrow", f"{path.suffix} files")
-        import pyarrow
         from pyarrow import csv, parquet
 
+        table = arrow_table(columns)
         if path.suffix == ".csv":
-            csv.write_csv(pyarrow.table(_as_cells(columns)), file)
+            csv.write_csv(without_formulas(table), file)
         else:
-            parquet.write_table(pyarrow.table(dict(columns)), file, write_page_checksum=True)
+            parquet.write_table(table, file, write_page_checksum=True)
 
     write_file(path, as_numpy if path.suffix == ".npy" else as_table)
 
@@ -78,12 +77,3 @@ def id_columns(rows: Data) -> dict[str, np.ndarray]:
     """The columns that identify the rows, by name, as texts where they are no numbers."""
     arrays = {name: np.array(cells.to_pylist()) for name, cells in (rows.ids or {}).items()}
     return {n: one.astype(str) if one.dtype.kind == "O" else one for n, one in arrays.items()}
-
-
-def _as_cells(columns):
-    """The columns, with no name and no text that a spreadsheet would take for a formula."""
-    texts = {name for name, values in columns.items() if np.asarray(values).dtype.kind == "U"}
-    return {
-        as_cell(name): [as_cell(str(one)) for one in values] if name in texts else values
-        for name, values in columns.items()
-    }

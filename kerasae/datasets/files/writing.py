@@ -8,7 +8,7 @@ import numpy as np
 
 from kerasae.atomic import write_file
 from kerasae.datasets.files.arrow import arrow_table, joined_tables
-from kerasae.text import as_cell
+from kerasae.text import FORMULA, as_cell
 from kerasae.validation import names_of, required
 
 # Rows of a row group, at least.
@@ -27,7 +27,7 @@ def write_tables(path: Path, pieces: Iterable[Any], name: str) -> int:
         writer = schema = None
         try:
             for table in _grouped(as_table(piece, name) for piece in pieces):
-                cells = _without_formulas(table) if path.suffix == ".csv" else table
+                cells = without_formulas(table) if path.suffix == ".csv" else table
                 if writer is None:
                     schema = cells.schema
                     writer = (
@@ -116,11 +116,12 @@ def _grouped(tables) -> Iterator[Any]:
         yield joined_tables(held)
 
 
-def _without_formulas(table):
-    """The table, with no name and no text that a spreadsheet would take for a formula."""
-    names = [as_cell(name) for name in table.column_names]
-    for i, kind in enumerate(table.schema.types):
-        if str(kind) in ("string", "large_string"):
-            cells = [one if one is None else as_cell(one) for one in table[i].to_pylist()]
-            table = table.set_column(i, names[i], [cells])
-    return table.rename_columns(names)
+def without_formulas(table: Any) -> Any:
+    """A table of pyarrow with no name and no text that a spreadsheet would take for a formula."""
+    from pyarrow import compute, types  # noqa: PLC0415
+
+    for i, field in enumerate(table.schema):
+        if types.is_string(field.type) or types.is_large_string(field.type):
+            cells = compute.replace_substring_regex(table[i], f"^({FORMULA.pattern})", r"'\1")
+            table = table.set_column(i, field, cells)
+    return table.rename_columns([as_cell(name) for name in table.column_names])

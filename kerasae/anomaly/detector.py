@@ -8,9 +8,10 @@ import keras
 import numpy as np
 
 from kerasae.anomaly.explanation import Explanation, explain
+from kerasae.anomaly.given_rows import given_rows
 from kerasae.anomaly.learning import learn_parts, own_distances, own_scores, scaled_rows
 from kerasae.anomaly.scores import Scores, calibrate, score, threshold_rule
-from kerasae.validation import bounded_rows, check_count, is_array, is_table, names_of
+from kerasae.validation import check_count
 
 if TYPE_CHECKING:
     from kerasae.models import Autoencoder
@@ -22,6 +23,8 @@ TRAINING_ROWS, TRAINING_VALUES = 1_000_000, 2**28
 HELD_OUT_ROWS = 10_000
 # Rows that all are compared with to see which are left out, at most.
 COMPARED_ROWS = 2000
+# Rows that a model keeps. Of contaminated rows a share is as good a measure as single neighbors.
+MEMORY, CONTAMINATED_MEMORY = 5000, 1000
 BATCH_SIZE = 64
 # Values that rows may be repeated to, so that a pass over few rows is not over at once.
 REPEATED_VALUES = 2**24
@@ -46,10 +49,11 @@ class Detector:
         hidden_units: Widths of the denoiser's layers.
         levels: Levels of noise to look at a row with, above 0; the model is trained from the lowest
             to twice the highest.
-        memory: How many training rows to keep in the model, at most, at least 2. They are data of
-            yours: whoever has the model has them.
-        neighbors: How many of the nearest kept rows count, at least 1; by default 1, or 5 with a
-            contamination, where a row that should have been left out may be among them.
+        memory: How many training rows to keep in the model, at most, at least 2; by default 5000,
+            or 1000 with a contamination. They are data of yours: whoever has the model has them.
+        neighbors: How many of the nearest kept rows count, at least 1; by default 1, or with a
+            contamination a twentieth of those kept and at least 5: rows that should have been left
+            out may be among them, and near each other.
         steps: Steps of training, at least 100.
         seed: Integer: the same rows give the same scores.
 
@@ -83,7 +87,7 @@ class Detector:
         held_out: float | None = None,
         hidden_units: Sequence[int] = (256, 256),
         levels: Sequence[float] = (0.2, 0.4, 0.8),
-        memory: int = 5000,
+        memory: int | None = None,
         neighbors: int | None = None,
         steps: int = 2000,
         seed: int = 0,
@@ -104,7 +108,8 @@ class Detector:
         self.held_out = held_out
         self.hidden_units = tuple(hidden_units)
         self.levels = tuple(levels)
-        self.memory = memory
+        usual = CONTAMINATED_MEMORY if contamination else MEMORY
+        self.memory = usual if memory is None else memory
         self.neighbors = neighbors
         self.steps = int(steps)
         self.seed = seed
@@ -129,7 +134,8 @@ class Detector:
 
         Args:
             x: Array of numbers, (rows, columns), or a table of columns of any type, with missing
-                cells or without; at least 10 rows. Of more than a million, that many are drawn.
+                cells (NaN) or without; at least 10 rows. Of more than a million, that many are
+                drawn.
             columns: Names of the columns, or None for those of a table, all of them.
             schema: The `kerasae.tables.Schema` of a table or of its codes, where the one that is
                 read from it is not wanted.
@@ -139,21 +145,10 @@ class Detector:
             The detector.
 
         Raises:
-            ValueError: Fewer than 10 rows, or cells of an array that are NaN or infinite.
+            ValueError: Fewer than 10 rows, infinite cells, or a column of NaN alone.
             TypeError: Cells of an array that are not real numbers, or rows that are not in memory.
         """
-        if not is_array(x):
-            raise TypeError(f"x must be an array of rows in memory. Received: a {type(x).__name__}")
-        names = columns or names_of(x)
-        schema = schema or self._schema_of(x, columns)
-        if schema is not None:
-            rows, names = schema.codes(x), schema.names
-        else:
-            rows, _ = bounded_rows(x, columns=names, wide=True)
-        if rows.ndim != 2:
-            raise ValueError(f"x must have shape (rows, columns). Received: shape {rows.shape}")
-        if len(rows) < 10:
-            raise ValueError(f"x must have at least 10 rows. Received: {len(rows)} rows")
+        rows, names, schema = given_rows(x, columns, schema)
         order = np.random.default_rng(self.seed).permutation(len(rows))
         most = min(TRAINING_ROWS, TRAINING_VALUES // rows.shape[1])
         # Of all rows, even where some are left out: of the others, rare values get tiny ranges.
@@ -171,7 +166,7 @@ class Detector:
             rows[train],
             levels=self.levels,
             memory=self.memory,
-            neighbors=self.neighbors or (5 if self.contamination else 1),
+            neighbors=self.neighbors or self._usual_neighbors(len(train)),
             seed=self.seed,
         )
         calibrate(model, rows[apart], self.threshold, parts=parts)
@@ -218,20 +213,13 @@ class Detector:
         """
         return explain(self.model, x, batch_size=batch_size, verbose=verbose)
 
+    def _usual_neighbors(self, rows):
+        return max(5, math.ceil(min(rows, self.memory) / 20)) if self.contamination else 1
+
     def _held_out_rows(self, count):
         if self.held_out is not None:
             return min(max(1, round(self.held_out * count)), count - 5)
         return min(HELD_OUT_ROWS, max(count // 10, min(count // 5, 1000)))
-
-    def _schema_of(self, x, columns):
-        """The schema of a table of more than numbers, or with missing cells, else None."""
-        from kerasae.tables import Schema  # noqa: PLC0415
-
-        if not is_table(x):
-            return None
-        schema = Schema.infer(x, columns=columns)
-        plain = all(one.kind == "number" and not one.missing for one in schema)
-        return None if plain and names_of(x) is not None and not schema.left_out else schema
 
     def _new_model(self, rows, names, schema):
         # Models hold a calibration, for which this package is imported.

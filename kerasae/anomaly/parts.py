@@ -179,7 +179,7 @@ def _highest(values, count):
 
 
 def _taken(values, positions):
-    """`values[i, positions[i]]` of each row i; Keras's `take_along_axis` takes ten times as long."""
+    """`values[i, positions[i]]` of each row i, which `take_along_axis` takes far longer for."""
     rows, columns = ops.shape(values)[0], values.shape[1]
     flat = ops.reshape(values, (-1, *values.shape[2:]))
     return ops.take(flat, positions + columns * ops.arange(rows)[:, None], axis=0)

@@ -31,8 +31,8 @@ def detector(
     ] = 0.0,
     threshold: Annotated[str, typer.Option(help=THRESHOLDS + ", of held-out rows.")] = "p99",
     memory: Annotated[
-        int, typer.Option(help="Rows of DATA that are kept in the model to compare with.")
-    ] = 5000,
+        int | None, typer.Option(help="Rows of DATA that are kept in the model to compare with.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same scores.")] = 0,
     name: Annotated[str | None, typer.Option(help="By default DATA-detector.")] = None,
     output: OutputOption = Path("saved_models"),

@@ -223,7 +223,9 @@ def test_impossible_arguments_are_refused(arguments, message):
     [
         (np.ones((9, 2)), ValueError, "x must have at least 10 rows. Received: 9 rows"),
         (np.ones((20, 2, 2)), ValueError, "x must have shape"),
-        (np.full((20, 2), np.nan), ValueError, "NaN"),
+        (np.full((20, 2), np.inf), ValueError, "infinite cells"),
+        (np.array([[1.0, np.nan]] * 20), ValueError, "NaN in all rows of column 1. Try leaving"),
+        (np.array([[np.inf, 1.0], [1.0, np.nan]] * 10), ValueError, "infinity in row 0"),
         ((row for row in np.ones((20, 2))), TypeError, "x must be an array of rows in memory"),
     ],
 )
@@ -335,6 +337,21 @@ def test_missing_cells_add_nothing_and_unseen_levels_much(of_table):
     assert why.worst(2, 1, of_table.model.columns)[0][0] == "material"
 
 
+def test_an_array_with_missing_cells_is_learnt_as_a_table_of_numbers(new):
+    rows = draw(900).astype("float64")
+    rows[np.random.default_rng(0).random(rows.shape) < 0.1] = np.nan
+    detector = Detector(steps=400).fit(rows, columns=COLUMNS, verbose=0)
+    assert detector.model.columns == COLUMNS
+    scores = detector.score(np.concatenate([new[:300], broken(new[:300])])).anomaly_score
+    assert roc_auc_score(np.repeat([0, 1], 300), scores) > 0.7
+    one = new[:1].copy()
+    one[0, 1] = np.nan
+    why = detector.explain(one)
+    assert why.anomaly_score < 3
+    assert np.isnan(one[0, 1])
+    np.testing.assert_allclose(why.contributions.sum(axis=1), why.anomaly_score, rtol=1e-4)
+
+
 def test_the_detector_of_a_table_is_saved_with_its_columns(of_table, tmp_path):
     of_table.model.save(tmp_path / "model.keras")
     loaded = kerasae.load_model(tmp_path / "model.keras")
@@ -356,10 +373,13 @@ def test_rows_like_many_others_are_not_flagged_by_their_last_digit():
 def test_anomalies_that_are_many_and_alike_are_left_out():
     rng = np.random.default_rng(0)
     alike = rng.normal(6, 0.1, size=(40, 6)).astype("float32")
-    detector = Detector(contamination=0.1, steps=100).fit(
-        np.concatenate([draw(960), alike]), verbose=0
-    )
+    rows = np.concatenate([draw(960), alike])
+    detector = Detector(contamination=0.1, steps=100).fit(rows, verbose=0)
     assert (~detector.kept[960:]).all()
+    # Of the 900 that are left 180 are held out, and a twentieth of the others counts as near.
+    assert detector.model.anomaly.parts.neighbors == 36
+    few = Detector(contamination=0.1, steps=100, memory=300).fit(rows, verbose=0)
+    assert few.model.anomaly.parts.neighbors == 15
 
 
 @pytest.mark.tensorflow

@@ -62,6 +62,21 @@ def training():
     return names, header, body
 
 
+def accelerator():
+    """Seconds of an epoch and of the first one on a GPU, for each contender."""
+    names = "kerasae", "JAX scan", "PyTorch", "PyTorch, CUDA graph"
+    header = ["layout, batch, type", *(f"{name}, s" for name in names), "kerasae / JAX scan"]
+    header += ["first, kerasae, s", "first, JAX scan, s"]
+    body = []
+    for row in rows_of("gpu"):
+        ours, scan = row["kerasae"], row["JAX scan"]
+        numbers = [f"{row[name]['median']:.4f}" for name in names]
+        numbers += [f"{ours['median'] / scan['median']:.2f}"]
+        numbers += [f"{one['first']:.1f}" for one in (ours, scan)]
+        body.append([f"{row['layout']}, {row['batch']}, {row['type']}", *numbers])
+    return ("gpu",), header, body
+
+
 def families():
     """Training time of each family in three ways, on two backends."""
     names = [f"families_speed-{backend}" for backend in BACKENDS]
@@ -229,6 +244,7 @@ TABLES = {
         "training_speed-h2o",
         {"H2O, layout": "", "epochs": "", "seconds": ".0f", "mse": ".4f"},
     ),
+    "accelerator": accelerator,
     "families": families,
     "inference": inference,
     "memory": memory,

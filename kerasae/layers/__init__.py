@@ -6,6 +6,7 @@ from kerasae.layers.cell_corruption import MissingCorruption, SwapCorruption
 from kerasae.layers.contraction import ContractivePenalty
 from kerasae.layers.corruption import Corruption, GaussianCorruption, SaltPepperDropout
 from kerasae.layers.gaussian_codings import GaussianCodings, gaussian_kl
+from kerasae.layers.mixed_dense import MixedDense
 from kerasae.layers.noise_levels import NoiseLevelFeatures, ResidualDenoising
 from kerasae.layers.priors import GaussianPrior, MixturePrior, Prior, SwissRollPrior
 from kerasae.layers.scaling import RangeScaling
@@ -24,6 +25,7 @@ __all__ = [
     "KLSparsityRegularizer",
     "KSparse",
     "MissingCorruption",
+    "MixedDense",
     "MixturePrior",
     "NoiseLevelFeatures",
     "PassThrough",

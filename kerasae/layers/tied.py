@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from kerasae.layers.base import AutoencoderLayer, LayerOptions
+from kerasae.layers.mixed_dense import mixed_product
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -22,6 +23,8 @@ class TiedDense(AutoencoderLayer):
         units: Width of the output: the number of inputs of the other layer.
         tied_to: Name of that layer in the encoder.
         activation: Name of a Keras activation, or a callable, or None.
+        product_dtype: Name of the type of the product, where it is not that of the layer, which is
+            float32 then: see `MixedDense`.
         **kwargs: Name and other arguments of `keras.layers.Layer`.
 
     Raises:
@@ -45,11 +48,13 @@ class TiedDense(AutoencoderLayer):
         units: int,
         tied_to: str,
         activation: str | Callable[..., Any] | None = None,
+        product_dtype: str | None = None,
         **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.units = units
         self.tied_to = tied_to
+        self.product_dtype = product_dtype
         self.activation = keras.activations.get(activation)
         self._partner: Callable[[], keras.layers.Layer] | None = None
 
@@ -92,6 +97,10 @@ class TiedDense(AutoencoderLayer):
         return ops.transpose(self._partner().kernel)
 
     def call(self, inputs):
+        if self.product_dtype:
+            return self.activation(
+                mixed_product(inputs, self.kernel, self.product_dtype) + self.bias
+            )
         kernel = ops.cast(self.kernel, self.compute_dtype)
         return self.activation(ops.matmul(inputs, kernel) + self.bias)
 
@@ -105,4 +114,5 @@ class TiedDense(AutoencoderLayer):
             "units": self.units,
             "tied_to": self.tied_to,
             "activation": keras.activations.serialize(self.activation),
+            "product_dtype": self.product_dtype,
         }

@@ -25,8 +25,8 @@ from kerasae.layers.scaling import (
 from kerasae.models.checks import Limits, fingerprint
 from kerasae.models.losses import Likelihood, needs_unit_interval
 from kerasae.models.padding import fill_padding, real_steps, step_weights
-from kerasae.models.programs import gives_scaled, outputs_are_scaled, scaled_outputs
 from kerasae.models.row_model import RowModel
+from kerasae.models.scaled_outputs import gives_scaled, outputs_are_scaled, scaled_outputs
 from kerasae.series.calibration import StepCalibration
 from kerasae.validation import as_rows, check_count, is_table, names_of, unknown
 

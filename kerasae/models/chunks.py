@@ -2,6 +2,7 @@
 
 import functools
 import math
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -50,8 +51,11 @@ class Chunks(Protocol):
     def num_batches(self) -> int | None:
         """Steps of an epoch, None where that is not known yet."""
 
-    def chunks(self, seed: Any = None) -> Iterator[Chunk]:
-        """The chunks of one epoch, in the order that follows from a seed."""
+    def chunks(self, seed: Any = None, ahead: Any = None) -> Iterator[Chunk]:
+        """The chunks of one epoch, in the order that follows from a seed.
+
+        What can be done ahead for the next epoch, whose seed is given, is done in a thread.
+        """
 
 
 class Rows:
@@ -86,6 +90,7 @@ class Rows:
         size = sum(part.nbytes for part in self.parts if part is not None)
         self._pieces = 1 if on_processor() else max(1, math.ceil(size / CHUNK_BYTES))
         self._resident = each(on_device, self.parts) if self._pieces == 1 else None
+        self._drawn: Drawn | None = None
 
     def __len__(self) -> int:
         return len(self.parts[0])
@@ -99,9 +104,10 @@ class Rows:
         """The indices of the rows in the order that follows from a seed."""
         return _order(len(self), np.random.default_rng(seed), self.shuffle, self.batch_size)
 
-    def chunks(self, seed: Any = None) -> Iterator[Chunk]:
+    def chunks(self, seed: Any = None, ahead: Any = None) -> Iterator[Chunk]:
         """The chunks of one epoch."""
-        order = self.order(seed)
+        order = self._drawn.result(seed) if self._drawn else self.order(seed)
+        self._drawn = None if ahead is None else Drawn(self.order, ahead)
         if self._resident is not None:
             return iter([self._chunk(self._resident, order, len(order))])
         by = math.ceil(self.num_batches / self._pieces) * self.batch_size
@@ -116,6 +122,31 @@ class Rows:
     def _chunk(self, parts, order, rows):
         order, rest = keras.ops.convert_to_tensor(order), len(self) % self.batch_size
         return Chunk(parts, order, rows, self.batch_size, rest, self.target_is_input)
+
+
+class Drawn:
+    """An order that is drawn in a thread.
+
+    Args:
+        draw: Function from a seed to an order.
+        seed: The seed that will probably be asked for.
+    """
+
+    def __init__(self, draw: Callable[[Any], np.ndarray], seed: Any) -> None:
+        self._draw, self._seed = draw, tuple(seed)
+        self._order: np.ndarray | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        self._order = self._draw(self._seed)
+
+    def result(self, seed: Any) -> np.ndarray:
+        """The order that follows from a seed, drawn already where it is the expected one."""
+        self._thread.join()
+        if self._order is not None and seed is not None and tuple(seed) == self._seed:
+            return self._order
+        return self._draw(seed)
 
 
 class SourceRows:
@@ -141,7 +172,7 @@ class SourceRows:
         """Steps of an epoch, None before the first where the source does not say."""
         return None if self.rows is None else math.ceil(self.rows / self.batch_size)
 
-    def chunks(self, seed: Any = None) -> Iterator[Chunk]:
+    def chunks(self, seed: Any = None, ahead: Any = None) -> Iterator[Chunk]:
         """The chunks of one epoch."""
         return read_ahead(self._chunks(seed))
 

@@ -1,30 +1,30 @@
 """Many steps of training or evaluation as one compiled program, over rows on the device."""
 
 import contextlib
-import contextvars
 import functools
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from kerasae.layers.base import autoencoder_layers, walk
-from kerasae.models.adam import FusedAdam
 from kerasae.models.chunks import Chunk, each, on_processor
+from kerasae.models.scaled_outputs import gives_scaled, scaled_outputs
+from kerasae.models.xla import convolves
 
-# Rules for TensorFlow on a processor, measured on an AMD EPYC: the steps of a fit from which on XLA
-# saves more time than it takes to compile, which it does later where the update is fused anyway;
-# and XLA draws normal numbers slowly.
-XLA_STEPS, XLA_STEPS_FUSED = 1000, 5000
-XLA_NORMALS = 50
 # Seconds between two looks of the host at the device: progress and callbacks move on then.
 EXECUTION_SECONDS = 0.5
 FIRST_STEPS = 50
+# The most steps that an accelerator takes without asking the host whether to go on.
+BLOCK_STEPS = 256
+# Rows times weights of a short last batch up to which no kernels are tried out for it on a GPU,
+# which takes most of the compiler's time: on an H200, 1.4 s and then 1.9 ms a step of 2,656 rows of
+# 1000-500-250-30, against 11.5 s and 1.5 ms. With 90 times the weights it took a third of a second.
+UNTUNED = 2e10
 
 # On JAX, Keras's `predict` donates the weights, which are gone for other threads until it returns.
 ONE_AT_A_TIME: Any = (
@@ -55,13 +55,20 @@ class Programs:
         self._seconds.clear()
         self.xla_failed = False
 
-    def steps(self, kind: str) -> int:
+    def steps(self, kind: str, chunk: Chunk) -> int:
         """Steps of the next execution: about `EXECUTION_SECONDS`, as far as is known."""
-        seconds = self._seconds.get(kind)
-        return FIRST_STEPS if not seconds else max(1, round(EXECUTION_SECONDS / seconds))
+        seconds, block = self._seconds.get(kind), _block(chunk.rows // chunk.batch_size)
+        steps = FIRST_STEPS if not seconds else max(1, round(EXECUTION_SECONDS / seconds))
+        return math.ceil(steps / block) * block
 
     def run(
-        self, kind: str, chunk: Chunk, first: int, steps: int, *, xla: bool = False
+        self,
+        kind: str,
+        chunk: Chunk,
+        first: int,
+        steps: int,
+        *,
+        xla: bool = False,
     ) -> dict[str, Any]:
         """Runs some steps.
 
@@ -85,6 +92,7 @@ class Programs:
                 logs = self._run_on_jax(kind, chunk, where, rest)
             else:
                 logs = self._run_on_tensorflow(kind, chunk, where, rest, xla)
+        keras.tree.map_structure(_send, logs)
         logs = {name: _value(value) for name, value in logs.items()}  # waits for the device
         if len(self._made) == known:  # what was compiled in between says nothing of a step
             self._seconds[kind] = (time.perf_counter() - started) / steps
@@ -131,8 +139,12 @@ class Programs:
         groups += [model.optimizer.variables] if kind == "train" else []
         groups += [model.metrics_variables]
         state = tuple([variable.value for variable in group] for group in groups)
-        make = _on_jax_by_steps if _convolves(model) else _on_jax
-        program = self._program(make, kind, chunk, chunk.batch_size, chunk.rest)
+        make = _on_jax_by_steps if convolves(model) else _on_jax
+        block = _block(chunk.rows // chunk.batch_size)
+        if any(row % (block * chunk.batch_size) for row in where):
+            block = 1
+        short = chunk.rest, chunk.rest * model.count_params() < UNTUNED
+        program = self._program(make, kind, chunk, chunk.batch_size, short, block)
         logs, state = program(state, chunk, *where, bool(rest))
         for group, values in zip(groups, state, strict=True):
             for variable, value in zip(group, values, strict=True):
@@ -159,71 +171,6 @@ def _not_of_retracing(record):
     return "retracing" not in record.getMessage()
 
 
-def gains_by_xla(model: keras.Model, steps: float) -> bool:
-    """Whether XLA saves a fit on TensorFlow and a processor more time than it takes to compile."""
-    layers = list(walk(model))
-    normals = sum(layer.normals_per_row for layer in autoencoder_layers(model))
-    keras_noise = (keras.layers.GaussianNoise, keras.layers.GaussianDropout)
-    least = XLA_STEPS_FUSED if isinstance(model.optimizer, FusedAdam) else XLA_STEPS
-    return (
-        steps >= least
-        and not (has_matrix_units() and any(map(_in_bfloat16, layers)))
-        and all(layer.supports_jit for layer in layers)
-        and not _convolves(model)
-        and not any(isinstance(layer, keras_noise) for layer in layers)
-        and not any(layer.sorts for layer in autoencoder_layers(model))
-        and normals <= XLA_NORMALS
-    )
-
-
-@functools.cache
-def has_matrix_units() -> bool:
-    """Whether the processor multiplies matrices of bfloat16 in units for it, which XLA leaves."""
-    try:
-        return "amx_bf16" in Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-
-
-def _in_bfloat16(layer):
-    return getattr(layer, "compute_dtype", None) == "bfloat16"
-
-
-def _convolves(model):
-    """Whether there are convolutions, which XLA makes slow in a loop on a processor, on JAX too."""
-    return on_processor() and any(len(weight.shape) > 2 for weight in model.weights)
-
-
-# While a step runs in a program, models give scaled values: the loss is taken on them, and needs no
-# unscaling and scaling again. Of one thread and one trace, so that other calls are not affected.
-_scaled_outputs = contextvars.ContextVar("scaled_outputs", default=False)
-
-
-def outputs_are_scaled() -> bool:
-    """Whether a model's output is to stay scaled, for its loss and metrics."""
-    return _scaled_outputs.get()
-
-
-def gives_scaled(model):
-    """Whether no method that a user wrote would see scaled values."""
-    methods = ("train_step", "test_step", "compute_loss", "compute_metrics", "call")
-    modules = (getattr(getattr(model, method), "__module__", "") for method in methods)
-    return all(str(module).split(".")[0] in ("keras", "kerasae") for module in modules)
-
-
-def scaled_outputs(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, with models that give scaled values while it runs."""
-
-    def with_scaled(*arguments):
-        token = _scaled_outputs.set(True)
-        try:
-            return function(*arguments)
-        finally:
-            _scaled_outputs.reset(token)
-
-    return with_scaled
-
-
 def _batch(target_is_input, parts):
     """What Keras gives to a step."""
     x, y, sample_weight = parts
@@ -236,6 +183,12 @@ def _kinds(chunk):
         None if part is None else (len(part.shape), keras.backend.standardize_dtype(part.dtype))
         for part in chunk.parts
     )
+
+
+def _send(value):
+    """Has a value sent to the host without waiting for it."""
+    if hasattr(value, "copy_to_host_async"):
+        value.copy_to_host_async()
 
 
 def _value(value):
@@ -272,34 +225,60 @@ def _on_tensorflow(step, batch_of, jit_compile):
     return program
 
 
-def _on_jax(step, batch_of, size, rest_size):
+def _block(steps):
+    """Steps whose number XLA knows: a divisor of those of a chunk, or 1 on a processor.
+
+    An accelerator waits for the host before each turn of a loop whose end is not known.
+    """
+    if on_processor() or not steps:
+        return 1
+    block = max(n for n in range(1, BLOCK_STEPS + 1) if steps % n == 0)
+    return block if block > BLOCK_STEPS // 32 else steps
+
+
+def _on_jax(step, batch_of, size, short_batch, block):
     import jax
 
+    rest_size, quick = short_batch
     one = _step_on_jax(step, batch_of)
 
-    # One program for all batches, the short last one included, which runs where it is reached.
     # The state is not donated: other threads may be at work with these weights.
     @jax.jit
-    def loop(state, rows, first, end, rest):
-        def body(i, carry):
-            return one(carry[0], rows, first + i * size, size)
+    def loop(state, rows, first, blocks, rest):
+        def run_block(i, carry):
+            row = first + i * block * size
+            take = lambda j, carry: one(carry[0], rows, row + j * size, size)  # noqa: E731
+            return jax.lax.fori_loop(0, block, take, carry)
 
         _, logs = jax.eval_shape(lambda: one(state, rows, first, size))
         logs = jax.tree.map(lambda spec: jax.numpy.zeros(spec.shape, spec.dtype), logs)
-        carry = jax.lax.fori_loop(0, (end - first) // size, body, (state, logs))
-        if rest_size:
+        carry = jax.lax.fori_loop(0, blocks, run_block, (state, logs))
+        # On a processor one program takes the short last batch, too, where it is reached.
+        if rest_size and on_processor():
+            end = first + blocks * block * size
             last = lambda carry: one(carry[0], rows, end, rest_size)  # noqa: E731
             carry = jax.lax.cond(rest, last, lambda carry: carry, carry)
         return carry
 
+    # Elsewhere that one step an epoch is a program of its own.
+    untuned = {"xla_gpu_autotune_level": 0}
+    quick = untuned if quick and jax.default_backend() == "gpu" else None
+    short = jax.jit(one, static_argnums=3, compiler_options=quick)
+
     def program(state, chunk, first, end, rest):
-        state, logs = loop(*_committed(state, chunk), first, end, rest)
+        state, rows = _committed(state, chunk)
+        blocks, apart = (end - first) // (block * size), rest and not on_processor()
+        logs = None
+        if blocks or not apart:
+            state, logs = loop(state, rows, first, blocks, rest)
+        if apart:
+            state, logs = short(state, rows, end, rest_size)
         return logs, state
 
     return program
 
 
-def _on_jax_by_steps(step, batch_of, size, rest_size):
+def _on_jax_by_steps(step, batch_of, size, short_batch, _):
     import jax
 
     one = jax.jit(_step_on_jax(step, batch_of), static_argnums=3)
@@ -309,7 +288,7 @@ def _on_jax_by_steps(step, batch_of, size, rest_size):
         for row in range(first, end, size):
             state, logs = one(state, rows, row, size)
         if rest:
-            state, logs = one(state, rows, end, rest_size)
+            state, logs = one(state, rows, end, short_batch[0])
         return logs, state
 
     return program
@@ -319,7 +298,9 @@ def _committed(state, chunk):
     """State and rows, all bound to the device: JAX compiles anew where that changes."""
     import jax
 
-    return jax.device_put((state, (chunk.parts, chunk.order)), jax.local_devices()[0])
+    device = jax.local_devices()[0]
+    bound = lambda value: value if value.committed else jax.device_put(value, device)  # noqa: E731
+    return jax.tree.map(bound, (state, (chunk.parts, chunk.order)))
 
 
 def _step_on_jax(step, batch_of):
@@ -333,6 +314,16 @@ def _step_on_jax(step, batch_of):
         return jax.tree.unflatten(jax.tree.structure(state), jax.tree.leaves(new_state)), logs
 
     return one
+
+
+def traced(function: Callable[..., None], *arguments: Any) -> None:
+    """Calls a function for what it makes, on JAX without compiling each of its operations."""
+    if keras.backend.backend() != "jax":
+        return function(*arguments)
+    import jax
+
+    jax.eval_shape(function, *arguments)
+    return None
 
 
 def runs_programs(model: keras.Model) -> bool:

@@ -16,16 +16,11 @@ from kerasae.models.adam import FusedAdam
 from kerasae.models.checks import CheckedModel
 from kerasae.models.chunks import Rows, SourceRows
 from kerasae.models.inference import Streams
-from kerasae.models.programs import (
-    ONE_AT_A_TIME,
-    Programs,
-    gives_scaled,
-    runs_programs,
-    scaled_outputs,
-)
+from kerasae.models.programs import ONE_AT_A_TIME, Programs, runs_programs, traced
+from kerasae.models.scaled_outputs import gives_scaled, scaled_outputs
 from kerasae.models.sources import RowSource
 from kerasae.models.streams import FiniteLoss, is_checked, plain_errors
-from kerasae.models.training import Logs, Position, evaluate_rows, fit_rows
+from kerasae.models.training import Logs, Position, evaluate_rows, fit_rows, following
 from kerasae.validation import check_count, is_array
 
 # What Keras's own `fit` and `evaluate` are needed for.
@@ -423,7 +418,20 @@ class RowModel(CheckedModel):
 
     def _next_order_seed(self):
         with ONE_AT_A_TIME:
-            return ops.convert_to_numpy(self._order_generator.next()).astype("int64")
+            state = self._order_generator.state
+            seed = ops.convert_to_numpy(state)
+            state.assign(following(seed))
+            return seed.astype("int64")
+
+    def reset_metrics(self) -> None:
+        """Empties the metrics; Keras's own by arrays: each operation on a device takes its time."""
+        for group in self.metrics:
+            for metric in getattr(group, "metrics", None) or [group]:  # those of `compile`
+                if type(metric).reset_state is not keras.metrics.Mean.reset_state:
+                    metric.reset_state()
+                    continue
+                for variable in (metric.total, metric.count):
+                    variable.assign(np.zeros((), variable.dtype))
 
     def _build_metrics(self, parts):
         """Makes the variables of the metrics, on one row: a program can only use what there is."""
@@ -431,14 +439,13 @@ class RowModel(CheckedModel):
             return
         x, y, weights = (None if part is None else part[:1] for part in parts)
         y = x if y is None else y
-        before = {id(one): ops.convert_to_numpy(one) for one in self.metrics_variables}
         output = np.zeros(self.compute_output_shape(tuple(x.shape)), "float32")
-        self.compute_metrics(x, y, ops.convert_to_tensor(output), weights)
-        for metric in self.metrics:
-            metric.reset_state()
-        for variable in self.metrics_variables:
-            if id(variable) in before:
-                variable.assign(before[id(variable)])
+
+        def build(x, y, output, weights):
+            self.compute_metrics(x, y, output, weights)
+
+        with keras.StatelessScope():  # what it does to the state is forgotten
+            traced(build, x, y, ops.convert_to_tensor(output), weights)
         self._metrics_built = True
 
     def _of_evaluation(self, logs):

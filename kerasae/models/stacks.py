@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from kerasae.layers.mixed_dense import MixedDense
 from kerasae.layers.tied import TiedDense
 from kerasae.validation import refuse_channels_first
 
@@ -74,15 +75,20 @@ def dense_stack(
         """The decoder's layer that leads back to the input of the encoder's layer i, from 0."""
         units = [*input_shape, *widths][i]
         partner = f"hidden_{i + 1}" if i < depth else "codings"
-        dense = keras.layers.Dense if not tied else TiedDense
-        return dense(units, **arguments, **({"tied_to": partner} if tied else {}))
+        if tied:
+            return TiedDense(units, tied_to=partner, **arguments)
+        dense = MixedDense if "product_dtype" in arguments else keras.layers.Dense
+        return dense(units, **arguments)
 
     back = [
         mirrored(i, activation=activation, name=f"hidden_{2 * depth + 2 - i}")
         for i in range(depth, 0, -1)
     ]
-    # float32 under every dtype policy: the error is the difference of two close numbers.
-    output = mirrored(0, activation=output_activation, dtype="float32", name="output")
+    # float32 under every dtype policy, but for the product: the error is the difference of two
+    # close numbers.
+    half = keras.config.dtype_policy().compute_dtype
+    product = {} if half == "float32" else {"product_dtype": half}
+    output = mirrored(0, activation=output_activation, dtype="float32", name="output", **product)
     return encoder, _sequential("decoder", encoder.output_shape[1:], gate, *back, output)
 
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
 from kerasae.models.chunks import Chunks
-from kerasae.models.programs import gains_by_xla
+from kerasae.models.xla import gains_by_xla
 
 logger = logging.getLogger("kerasae")
 Logs = dict[str, Any]
@@ -81,7 +82,8 @@ def fit_rows(
         model.reset_metrics()
         callbacks.on_epoch_begin(epoch)
         resumed = resumed or Position(0, model._next_order_seed())
-        logs = _run_epoch(model, "train", rows, callbacks, xla=xla, start=resumed)
+        ahead = following(resumed.seed) if epoch + 1 < epochs else None
+        logs = _run_epoch(model, "train", rows, callbacks, xla=xla, start=resumed, ahead=ahead)
         resumed = model._position = None
         if validate and _is_due(epoch, validation_freq):
             logs.update({f"val_{name}": value for name, value in validate(callbacks).items()})
@@ -123,13 +125,13 @@ def evaluate_rows(model: Any, rows: Chunks, *, verbose: int | str, callbacks: An
     return logs
 
 
-def _run_epoch(model, kind, rows, callbacks, *, xla=False, start=START):
+def _run_epoch(model, kind, rows, callbacks, *, xla=False, start=START, ahead=None):
     begin = getattr(callbacks, f"on_{kind}_batch_begin")
     end = getattr(callbacks, f"on_{kind}_batch_end")
     flag = "stop_training" if kind == "train" else "stop_evaluating"
     fixed = model._given_steps or (1 if _watches_batches(model, callbacks, kind) else None)
     step, logs, metrics = 0, {}, start.metrics
-    for chunk in rows.chunks(start.seed):
+    for chunk in rows.chunks(start.seed, ahead):
         model._build_metrics(chunk.parts)
         for variable, value in zip(
             model.metrics_variables if metrics else (), metrics, strict=True
@@ -140,7 +142,7 @@ def _run_epoch(model, kind, rows, callbacks, *, xla=False, start=START):
         first = min(start.steps - step, count) if step < start.steps else 0
         step += first
         while first < count and not getattr(model, flag):
-            steps = min(fixed or model._programs.steps(kind), count - first)
+            steps = min(fixed or model._programs.steps(kind, chunk), count - first)
             begun = step
             begin(begun)
             logs = model._programs.run(kind, chunk, first, steps, xla=xla)
@@ -150,10 +152,13 @@ def _run_epoch(model, kind, rows, callbacks, *, xla=False, start=START):
             end(max(step, begun + (model._given_steps or 1)) - 1, logs)
         if getattr(model, flag):
             break
-    metrics = model.get_metrics_result()
-    if not logs or set(metrics) == set(logs):  # a step of the user's own may give other logs
-        logs = metrics
+    logs = logs or model.get_metrics_result()  # none where a fit goes on at the end of an epoch
     return {name: _number(value) for name, value in logs.items()}
+
+
+def following(seed: Any) -> np.ndarray:
+    """The seed after one of a `keras.random.SeedGenerator`, which counts its second number."""
+    return np.asarray(seed, "uint32") + np.array([0, 1], "uint32")
 
 
 def _number(value):

@@ -3,6 +3,7 @@
 import functools
 import gc
 import random
+import threading
 import time
 import weakref
 
@@ -14,7 +15,9 @@ import pytest
 import kerasae
 from kerasae.callbacks import AtomicBackup
 from kerasae.models import chunks, programs, training
+from kerasae.models import xla as xla_rules
 from kerasae.models.chunks import Rows, read_ahead
+from kerasae.models.scaled_outputs import gives_scaled
 
 
 def model(**compiled):
@@ -467,7 +470,7 @@ def test_what_xla_cannot_compile_is_trained_without_it(digits, monkeypatch):
             y.set_shape(x.shape)
             return y
 
-    monkeypatch.setattr(programs, "XLA_STEPS_FUSED", 1)
+    monkeypatch.setattr(xla_rules, "XLA_STEPS_FUSED", 1)
     encoder = keras.Sequential([keras.Input((64,)), Python(), keras.layers.Dense(10)])
     decoder = keras.Sequential([keras.Input((10,)), keras.layers.Dense(64)])
     made = kerasae.Autoencoder(encoder, decoder)
@@ -514,7 +517,7 @@ GAINS = {
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", GAINS)
 def test_long_fits_take_xla_where_it_pays(name, monkeypatch):
-    monkeypatch.setattr(programs, "XLA_STEPS_FUSED", 4)
+    monkeypatch.setattr(xla_rules, "XLA_STEPS_FUSED", 4)
     build, gains = GAINS[name]
     made, jits = build(), []
     made.compile()
@@ -528,10 +531,10 @@ def test_long_fits_take_xla_where_it_pays(name, monkeypatch):
 
 @pytest.mark.tensorflow
 def test_an_update_that_is_fused_needs_more_steps_for_xla(monkeypatch):
-    monkeypatch.setattr(programs, "XLA_STEPS", 4)
-    monkeypatch.setattr(programs, "XLA_STEPS_FUSED", 8)
+    monkeypatch.setattr(xla_rules, "XLA_STEPS", 4)
+    monkeypatch.setattr(xla_rules, "XLA_STEPS_FUSED", 8)
     gains = {
-        optimizer: [steps for steps in (3, 4, 7, 8) if programs.gains_by_xla(made, steps)]
+        optimizer: [steps for steps in (3, 4, 7, 8) if xla_rules.gains_by_xla(made, steps)]
         for optimizer in ("adam", "sgd")
         for made in [model(optimizer=optimizer)]
     }
@@ -544,8 +547,8 @@ def test_an_update_that_is_fused_needs_more_steps_for_xla(monkeypatch):
 def test_matrix_units_are_left_to_onednn(digits, monkeypatch, dtype_policy, policy, units):
     """XLA's own code for processors does not use them."""
     dtype_policy(policy)
-    monkeypatch.setattr(programs, "has_matrix_units", lambda: units)
-    assert programs.gains_by_xla(model(), 10**6) != (units and policy == "mixed_bfloat16")
+    monkeypatch.setattr(xla_rules, "has_matrix_units", lambda: units)
+    assert xla_rules.gains_by_xla(model(), 10**6) != (units and policy == "mixed_bfloat16")
 
 
 def test_training_in_bfloat16_reaches_the_error_of_float32(digits, dtype_policy):
@@ -564,7 +567,7 @@ def test_training_in_bfloat16_reaches_the_error_of_float32(digits, dtype_policy)
 @pytest.mark.tensorflow
 def test_a_resumed_fit_takes_the_programs_of_the_whole_one(digits, monkeypatch, tmp_path):
     """XLA rounds in another way: the choice follows from all epochs, not from those left."""
-    monkeypatch.setattr(programs, "XLA_STEPS", 8)
+    monkeypatch.setattr(xla_rules, "XLA_STEPS", 8)
 
     class Kill(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -581,7 +584,7 @@ def test_a_resumed_fit_takes_the_programs_of_the_whole_one(digits, monkeypatch, 
 
     with pytest.raises(KeyboardInterrupt):
         run([AtomicBackup(tmp_path / "run"), Kill()])
-    monkeypatch.setattr(programs, "XLA_STEPS", 10)
+    monkeypatch.setattr(xla_rules, "XLA_STEPS", 10)
     (jits, resumed), (_, whole) = run([AtomicBackup(tmp_path / "run")]), run([])
     assert jits == [True]
     for got, wanted in zip(resumed, whole, strict=True):
@@ -916,8 +919,8 @@ def test_methods_of_a_subclass_see_the_users_units(digits, method):
     made.compile(keras.optimizers.SGD(1e-9), metrics=None)
     plain = kerasae.Autoencoder(encoder, decoder, scaler)
     plain.compile(keras.optimizers.SGD(1e-9), metrics=None)
-    assert not programs.gives_scaled(made)
-    assert programs.gives_scaled(plain)
+    assert not gives_scaled(made)
+    assert gives_scaled(plain)
     own = made.fit(x, verbose=0).history["loss"]
     assert own == pytest.approx(plain.fit(x, verbose=0).history["loss"], rel=1e-3)
     assert made(x[:3], training=True).shape == (3, 64)
@@ -1058,6 +1061,66 @@ def test_a_fit_compiles_one_program(digits, rows, caplog):
             made.fit(digits[:rows], epochs=3, verbose=0)
     compiled = [r for r in caplog.records if "Finished XLA compilation of jit(loop)" in r.message]
     assert len(compiled) == 1
+
+
+@pytest.fixture
+def as_on_an_accelerator(monkeypatch):
+    if keras.backend.backend() != "jax":
+        pytest.skip("the programs of JAX")
+    for module in (programs, chunks):
+        monkeypatch.setattr(module, "on_processor", lambda: False)
+
+
+@pytest.mark.parametrize(("rows", "blocks"), [(96, 6), (100, 6), (112, 7), (16, 1), (7, 0)])
+def test_an_accelerator_trains_by_blocks_to_the_same(
+    digits, rows, blocks, as_on_an_accelerator, monkeypatch
+):
+    monkeypatch.setattr(programs, "BLOCK_STEPS", 64)
+    made, other = model(), model()
+    other.set_weights(made.get_weights())
+    assert programs._block(blocks) == max(blocks, 1)
+    seen = made.fit(digits[:rows], batch_size=16, epochs=3, verbose=0, shuffle=False).history
+    monkeypatch.setattr(programs, "on_processor", lambda: True)
+    wanted = other.fit(digits[:rows], batch_size=16, epochs=3, verbose=0, shuffle=False).history
+    for name, values in wanted.items():
+        np.testing.assert_allclose(seen[name], values, rtol=1e-5)
+    for one, same in zip(made.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(one, same, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("steps", "block"), [(468, 234), (234, 234), (257, 257), (514, 514), (7, 7)]
+)
+def test_blocks_divide_the_steps_of_an_epoch(steps, block, as_on_an_accelerator):
+    assert programs._block(steps) == block
+
+
+def test_an_accelerator_is_waited_for_once_an_execution(digits, as_on_an_accelerator, caplog):
+    """It takes an epoch as one program and, for the short last batch, one of a single step."""
+    import jax
+
+    made, callbacks = model(), []
+    with jax.log_compiles(), caplog.at_level("WARNING", logger="jax"):
+        made.fit(digits[:500], epochs=2, verbose=0, batch_size=16, callbacks=callbacks)
+        caplog.clear()
+        made.fit(digits[:500], epochs=3, verbose=0, batch_size=16)
+    assert "Finished XLA compilation" not in caplog.text
+
+
+def test_the_next_order_is_drawn_while_the_device_works(digits, monkeypatch):
+    real, drawn = Rows.order, []
+
+    def spy(self, seed):
+        drawn.append((int(seed[1]), threading.current_thread() is threading.main_thread()))
+        return real(self, seed)
+
+    monkeypatch.setattr(Rows, "order", spy)
+    made = model()
+    for _ in range(2):
+        made.fit(digits[:64], epochs=3, verbose=0)
+    seeds, here = zip(*drawn, strict=True)
+    assert list(seeds) == list(range(seeds[0], seeds[0] + 6))  # none twice, and none in vain
+    assert list(here) == [True, False, False] * 2
 
 
 def test_rows_are_moved_to_the_device_once(digits, monkeypatch):

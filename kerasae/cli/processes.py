@@ -31,7 +31,7 @@ def fit_in_processes(
 
     Args:
         autoencoder: The compiled model.
-        rows: `Data`, all of it in memory.
+        rows: `Data`, in memory or with the source of a Parquet file.
         processes: How many.
         epochs: Most passes over the rows.
         batch_size: Rows a step, of all processes together.
@@ -44,18 +44,20 @@ def fit_in_processes(
         The history of the fit.
 
     Raises:
-        ValueError: Rows that are streamed.
+        ValueError: Images that are streamed, or another source that processes cannot share.
     """
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from kerasae.engines import fit_by_processes
 
-    if rows.source or rows.more:
+    if rows.more:
         raise ValueError(
-            "processes must go with rows that are in memory. Received: rows that are streamed. "
-            "Try --no-stream, or leaving out --processes"
+            "processes must go with images that are in memory. Received: images that are streamed. "
+            "Try leaving out --processes"
         )
     metric = autoencoder._objective
+    if (backup := folder / "backup.npz").exists():
+        console.print(f"going on from {backup}", soft_wrap=True, highlight=False)
     guard.set_model(autoencoder)
     guard.on_train_begin()
     shown = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
@@ -69,7 +71,7 @@ def fit_in_processes(
 
         history = fit_by_processes(
             autoencoder,
-            rows.x_train,
+            rows.source or rows.x_train,
             processes=processes,
             validation_data=rows.x_test,
             epochs=epochs,

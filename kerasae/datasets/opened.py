@@ -19,7 +19,7 @@ class OpenedRows(RowSource):
     """Rows of parts, each of which is read without the others: row groups of files for example.
 
     `fit` shuffles it: the order of the parts is mixed, four of them are read in turns, and the
-    rows within a chunk of about 64 MB, which has pieces of all four, are mixed. That is not
+    rows within a chunk, of about 8 MB first and then up to 64, are mixed. That is not
     a uniform order of all rows: rows of a part stay within some chunks of each other. Where a file
     is sorted, small row groups mix better than large ones. Parts of a .csv are whole files.
 
@@ -28,6 +28,7 @@ class OpenedRows(RowSource):
         columns: Names of the columns, in the order in which they are read, or None.
         predicate: Expression of pyarrow for the rows that are read, or None.
         held: Share, seed, and whether the rows are those held out, or None for all rows.
+        path: Path that the parts were opened from, or None.
 
     Attributes:
         parts: The parts.
@@ -40,10 +41,11 @@ class OpenedRows(RowSource):
         columns: Sequence[str] | None = None,
         predicate: Any = None,
         held: tuple[float, int, bool] | None = None,
+        path: str | None = None,
     ) -> None:
         self.parts = tuple(parts)
         self.columns = None if columns is None else tuple(columns)
-        self.predicate, self.held = predicate, held
+        self.predicate, self.held, self.path = predicate, held, path
         ends = [(part.first, part.rows) for part in self.parts]
         if predicate is None and all(rows is not None for _, rows in ends):
             self.rows = sum(rows for _, rows in ends)  # type: ignore[misc]
@@ -65,7 +67,8 @@ class OpenedRows(RowSource):
         if rng is not None:
             parts = [parts[i] for i in rng.permutation(len(parts))]
         readers = iter([self._read(part) for part in parts])
-        for numbers, piece in _in_turns(readers, 1 if rng is None else MIXED):
+        mixed = readers if rng is None else map(_slices, readers)
+        for numbers, piece in _in_turns(mixed, 1 if rng is None else MIXED):
             seen += len(piece)
             yield numbers, piece
         self.rows = seen
@@ -95,7 +98,7 @@ class OpenedRows(RowSource):
         if self.columns is None:
             raise ValueError("columns must go with a table. Received: rows without names")
         column_order([name for name in self.columns if name in set(columns)], columns)
-        return OpenedRows(self.parts, columns, self.predicate, self.held)
+        return OpenedRows(self.parts, columns, self.predicate, self.held, self.path)
 
     def split(self, share: float, seed: int = 0) -> tuple["OpenedRows", "OpenedRows"]:
         """Two sources: the rows to train on, and those held out.
@@ -115,7 +118,7 @@ class OpenedRows(RowSource):
         if self.held is not None:
             raise ValueError("a source must be split once. Received: a part of a split one")
         train, held = (
-            OpenedRows(self.parts, self.columns, self.predicate, (share, seed, wanted))
+            OpenedRows(self.parts, self.columns, self.predicate, (share, seed, wanted), self.path)
             for wanted in (False, True)
         )
         return train, held
@@ -123,7 +126,8 @@ class OpenedRows(RowSource):
     def shard(self, index: int, count: int) -> "OpenedRows":
         """Every `count`-th part from the one with this index on, for one of several workers."""
         check_count("count", count)
-        return OpenedRows(self.parts[index::count], self.columns, self.predicate, self.held)
+        parts = self.parts[index::count]
+        return OpenedRows(parts, self.columns, self.predicate, self.held, self.path)
 
     def __repr__(self) -> str:
         rows = "unknown number of" if self.rows is None else f"{self.rows:,}"
@@ -143,6 +147,15 @@ def rows_where(piece: Any, chosen: np.ndarray) -> Any:
     if isinstance(piece, np.ndarray):
         return piece[chosen]
     return piece.take(np.flatnonzero(chosen))
+
+
+def _slices(items):
+    """Pieces in slices, so that those of several parts come after each other soon."""
+    for numbers, piece in items:
+        by = -(-len(piece) // MIXED)
+        for first in range(0, len(piece), by):
+            chosen = slice(first, first + by)
+            yield numbers[chosen], piece[chosen]
 
 
 def _in_turns(readers, at_once):

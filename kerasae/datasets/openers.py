@@ -78,7 +78,8 @@ def open(  # noqa: A001
     parts, names = _parts_of(source)
     if predicate is not None and isinstance(predicate, list | tuple):
         predicate = expression_of(predicate)
-    opened = OpenedRows(parts, names, predicate)
+    path = str(Path(source).absolute()) if isinstance(source, str | os.PathLike) else None
+    opened = OpenedRows(parts, names, predicate, path=path)
     return opened if columns is None else opened.select(columns)
 
 

@@ -26,38 +26,50 @@ def main(folder: Path, index: int, count: int, port: int) -> None:
     jax.distributed.initialize(f"127.0.0.1:{port}", count, index)
     import keras  # noqa: PLC0415
 
-    keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
     from kerasae.callbacks import AtomicBackup  # noqa: PLC0415
+    from kerasae.engines.shared_loop import fit_shared  # noqa: PLC0415
     from kerasae.export import load_model  # noqa: PLC0415
+    from kerasae.models.chunks import Rows  # noqa: PLC0415
 
     settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
-    # Variables are begun with the same numbers everywhere, which the file replaces.
+    # Those of NumPy and Python; layers bring the state of theirs.
     keras.utils.set_random_seed(settings["seed"])
     model: Any = load_model(folder / "model.keras")
     share = settings["batch_size"] // count
-    rows = share_of(np.load(folder / "x.npy", mmap_mode="r"), share, index, count)
+    rows = _rows(model, folder, settings, index, count)
     known = None
     if (folder / "validation.npy").exists():
-        known = share_of(np.load(folder / "validation.npy", mmap_mode="r"), share, index, count)
+        x = np.load(folder / "validation.npy", mmap_mode="r")
+        known = Rows(share_of(x, share, index, count), batch_size=share)
     backup = type("Reader", (_Silent, AtomicBackup), {}) if index else AtomicBackup
     stops = _stops(settings["patience"], f"val_{model._objective}")
     saved = backup(settings["backup"], stops, keep=True, seconds=settings["seconds"])
     shown = keras.callbacks.LambdaCallback(on_epoch_end=_shown if not index else None)
-    model.fit(
-        rows,
-        validation_data=known,
-        epochs=settings["epochs"],
-        batch_size=share,
-        shuffle=settings["shuffle"],
-        verbose=0,
-        callbacks=[shown, *stops, saved],
-    )
+    fit_shared(model, rows, known, epochs=settings["epochs"], callbacks=[shown, *stops, saved])
     if not index:
         arrays = [keras.ops.convert_to_numpy(one) for one in model.variables]
         optimizer = [keras.ops.convert_to_numpy(one) for one in model.optimizer.variables]
         np.savez(folder / "weights.npz", *arrays, *optimizer)
         (folder / "history.json").write_text(json.dumps(saved.history), encoding="utf-8")
     jax.distributed.shutdown()
+
+
+def _rows(model, folder, settings, index, count):
+    """The rows of this process, of an array or of a source."""
+    from kerasae import datasets  # noqa: PLC0415
+    from kerasae.datasets import OpenedRows  # noqa: PLC0415
+    from kerasae.engines.shared_loop import Share  # noqa: PLC0415
+    from kerasae.models.chunks import Rows, SourceRows  # noqa: PLC0415
+
+    share = settings["batch_size"] // count
+    options = {"batch_size": share, "shuffle": settings["shuffle"]}
+    if (folder / "x.npy").exists():
+        x = np.load(folder / "x.npy", mmap_mode="r")
+        return Rows(share_of(x, share, index, count), **options)
+    known = settings["source"]
+    source = datasets.open(known["path"], columns=known["columns"])
+    source = OpenedRows(source.parts, source.columns, held=known["held"])
+    return SourceRows(model._checked_rows(Share(source, index, count), "x", trains=True), **options)
 
 
 def share_of(x: np.ndarray, share: int, index: int, count: int) -> np.ndarray:

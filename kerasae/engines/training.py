@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasae.datasets.row_source import RowSource
 from kerasae.models import Autoencoder
 from kerasae.validation import check_count, required
 
@@ -40,14 +41,15 @@ def fit_by_processes(
     """Trains a model by processes of this machine that run on JAX, whatever trains otherwise.
 
     Of each batch every process takes an equal part, on one thread pool of its own; gradients and
-    metrics are of the whole batch, by `keras.distribution.DataParallel`. But for rounding, the
+    metrics are of the whole batch, in the compiled loop of one process. But for rounding, the
     weights are those that one process gets of the same batches. One process alone writes. Where one
     ends too early all end, and the next call with the same `backup` goes on from the last epoch
     that it holds.
 
     Args:
         model: A compiled `Autoencoder`, which gets the weights.
-        x: Rows or a table in memory.
+        x: Rows or a table in memory; or what `kerasae.datasets.open` gives of a path, of which
+            each process reads its own row groups, in batches of its own.
         processes: How many, at least 1.
         validation_data: Rows to validate on, or None.
         epochs: Passes over the rows, at least 1.
@@ -89,8 +91,11 @@ def fit_by_processes(
         raise ValueError(
             f"the model must be compiled. Received: {model.name}, not compiled. Try model.compile()"
         )
-    rows = model._checked_rows(x, "x", trains=True)
-    if len(rows) < processes:
+    source = x if isinstance(x, RowSource) else None
+    if source is not None:
+        rows = None
+        _check_source(source, processes)
+    elif len(rows := model._checked_rows(x, "x", trains=True)) < processes:
         raise ValueError(
             f"x must have a row for each process. Received: {len(rows)} rows, processes={processes}"
         )
@@ -102,14 +107,33 @@ def fit_by_processes(
         settings["seed"] = int(model._next_order_seed()[0]) % 2**31
         settings |= {"patience": patience if validation_data is not None else 0}
         settings |= {"seconds": backup_seconds, "backup": str(Path(backup or folder / "backup"))}
+        if source is not None:
+            settings["source"] = {n: getattr(source, n) for n in ("path", "columns", "held")}
         (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
         model.save(folder / "model.keras")
-        np.save(folder / "x.npy", rows)
+        if rows is not None:
+            np.save(folder / "x.npy", rows)
         if validation_data is not None:
             known = model._checked_rows(validation_data, "validation_data")
             np.save(folder / "validation.npy", known)
         _run(folder, processes, on_epoch or (lambda epoch, logs: None))
         return _taken_over(model, folder)
+
+
+def _check_source(source, processes):
+    """Refuses a source that other processes cannot open, or that has too few parts for them."""
+    found = ""
+    if getattr(source, "path", None) is None or source.predicate is not None:
+        found = "one that was not opened from a path, or with a predicate"
+    elif source.rows is None:
+        found = "a format that does not say how many rows there are"
+    elif len(source.parts) < processes:
+        found = f"{len(source.parts)} row groups, processes={processes}"
+    if found:
+        raise ValueError(
+            "a source must be a Parquet file or folder, opened from its path without a predicate, "
+            f"with a row group for each process. Received: {found}"
+        )
 
 
 def _run(folder, count, on_epoch):

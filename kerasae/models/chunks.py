@@ -16,6 +16,8 @@ from kerasae.datasets.row_source import RowSource
 CHUNK_BYTES = 2**31
 # Bytes of a chunk of a source: rows are shuffled within it, and up to four of them are in memory.
 SOURCE_BYTES = 2**26
+# The share of it in the first chunk, which training waits for; each has twice the last one's.
+FIRST_SHARE = 1 / 8
 
 # Over rows, targets and weights, of which some may be None.
 each: Callable[..., Any] = functools.partial(keras.tree.map_structure, none_is_leaf=False)
@@ -178,17 +180,20 @@ class SourceRows:
 
     def _chunks(self, seed):
         rng = np.random.default_rng(seed)
-        buffers, filled, seen = None, 0, 0
+        buffers, filled, seen, share = None, 0, 0, FIRST_SHARE
         for piece in self.source.pieces(rng if self.shuffle is True else None):
             parts = piece if isinstance(piece, tuple) else (piece,)
             first = 0
             while first < len(parts[0]):
-                buffers = buffers or self._buffers(parts)
-                count = min(len(buffers[0]) - filled, len(parts[0]) - first)
+                if buffers is None:
+                    buffers = self._buffers(parts)
+                    most = math.ceil(share * len(buffers[0]) / self.batch_size) * self.batch_size
+                    share = min(1, 2 * share)
+                count = min(most - filled, len(parts[0]) - first)
                 for buffer, part in zip(buffers, parts, strict=True):
                     _fill(buffer[filled : filled + count], part[first : first + count])
                 first, filled, seen = first + count, filled + count, seen + count
-                if filled == len(buffers[0]):
+                if filled == most:
                     yield self._chunk(buffers, filled, rng, last=False)
                     buffers, filled = None, 0
         if not seen:

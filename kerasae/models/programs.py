@@ -139,17 +139,20 @@ class Programs:
         groups += [model.optimizer.variables] if kind == "train" else []
         groups += [model.metrics_variables]
         state = tuple([variable.value for variable in group] for group in groups)
-        make = _on_jax_by_steps if convolves(model) else _on_jax
-        block = _block(chunk.rows // chunk.batch_size)
-        if any(row % (block * chunk.batch_size) for row in where):
-            block = 1
-        short = chunk.rest, chunk.rest * model.count_params() < UNTUNED
-        program = self._program(make, kind, chunk, chunk.batch_size, short, block)
+        program = self._program_on_jax(kind, chunk, where)
         logs, state = program(state, chunk, *where, bool(rest))
         for group, values in zip(groups, state, strict=True):
             for variable, value in zip(group, values, strict=True):
                 variable.assign(value)
         return logs
+
+    def _program_on_jax(self, kind, chunk, where):
+        make = _on_jax_by_steps if convolves(self._model) else _on_jax
+        block = _block(chunk.rows // chunk.batch_size)
+        if any(row % (block * chunk.batch_size) for row in where):
+            block = 1
+        short = chunk.rest, chunk.rest * self._model.count_params() < UNTUNED
+        return self._program(make, kind, chunk, chunk.batch_size, short, block)
 
 
 @contextlib.contextmanager

@@ -61,9 +61,9 @@ class SharedRows:
         """Steps of an epoch."""
         return self.rows.num_batches
 
-    def chunks(self, seed: Any = None) -> Iterator[Chunk]:
+    def chunks(self, seed: Any = None, ahead: Any = None) -> Iterator[Chunk]:
         """The chunks of one epoch, of all processes together."""
-        for chunk in self.rows.chunks(seed):
+        for chunk in self.rows.chunks(seed, ahead):
             order = np.asarray(chunk.order)[: chunk.rows]
             share = functools.partial(_spread, order=order)
             yield chunk._replace(parts=each(share, chunk.parts))

@@ -250,7 +250,7 @@ def test_trains_in_mixed_precision(some, digits, half):
     assert all(np.isfinite(value).all() for value in got.values())
 
 
-@pytest.mark.fast(every=5)
+@pytest.mark.fast(every=20)
 @pytest.mark.tensorflow
 def test_the_c_library_gives_what_the_methods_give(trained, outputs, digits, tmp_path, c_library):
     import tensorflow as tf

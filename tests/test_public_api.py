@@ -131,7 +131,7 @@ def test_importing_takes_nothing_heavy(run_python):
     assert run_python(f"import kerasae, sys; dir(kerasae); {HEAVY}") == "[]"
 
 
-@pytest.mark.fast(every=2)
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["kerasae.py", "kerasae"])
 def test_a_program_may_have_any_name(tmp_path, file):
     # Started from elsewhere, so that it does not hide the package.

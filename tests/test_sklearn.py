@@ -347,6 +347,7 @@ def test_a_grid_in_two_processes_is_the_same(iris):
     )
 
 
+@pytest.mark.slow
 def test_joblib_files_are_read_in_a_fresh_process(detector, iris, tmp_path, run_python):
     joblib.dump(detector, tmp_path / "detector.joblib")
     np.save(tmp_path / "x.npy", iris)

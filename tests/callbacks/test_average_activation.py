@@ -61,6 +61,7 @@ print(json.dumps(imported))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow  # once is enough: the script is on JAX anyway
 def test_tensorflow_is_imported_only_for_tensorboard(run_python, tmp_path):
     pytest.importorskip("jax")

@@ -200,6 +200,7 @@ def test_half_precision_is_among_the_remedies(make, x):
     assert "mixed_bfloat16" in str(error)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_a_sweep_records_the_cause_and_goes_on(x, tmp_path):
     import keras_tuner

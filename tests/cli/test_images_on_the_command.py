@@ -71,6 +71,7 @@ def test_what_memory_does_not_hold_is_streamed(kerasae, photos, monkeypatch):
     assert load_model("saved_models/s").row_shape == (26, 20, 3)
 
 
+@pytest.mark.slow
 def test_colour_arrays_are_convolved_unless_refused(kerasae):
     slopes = np.random.default_rng(0).random((40, 1, 1, 3)) * np.linspace(0, 255, 7)[:, None]
     np.save("x.npy", np.broadcast_to(slopes, (40, 9, 7, 3)).astype("uint8"))

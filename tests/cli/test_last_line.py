@@ -123,7 +123,7 @@ TRAIN = ("train", "digits", "--hidden", "4", "--name", "m", "--epochs")
 TUNE = ("tune", "search", "digits", "--set", "layout=4,6", "--name", "s", "--epochs")
 
 
-@pytest.mark.fast(every=2)
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_cleans_up_and_training_goes_on(kerasae, tmp_path, number):

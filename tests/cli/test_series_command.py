@@ -82,6 +82,7 @@ def _check_features(kerasae, folder, new, model, made):
         np.testing.assert_allclose(codings, model.encode(cut), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_groups_are_trained_on_and_scored_apart(kerasae, made, tmp_path):
     table = pd.DataFrame(made.x_train[:240], columns=["a", "b"])
@@ -134,6 +135,7 @@ def test_times_that_do_not_increase_are_refused(mistake, made, tmp_path):
     assert "row 5" in error
 
 
+@pytest.mark.slow
 def test_a_report_is_of_windows_as_in_training(kerasae):
     write_sensor = {"when": np.arange(300), "flow": np.sin(np.arange(300) / 4)}
     pd.DataFrame(write_sensor).to_csv("sensor.csv", index=False)

@@ -101,6 +101,7 @@ def test_columns_are_chosen_by_options(kerasae, mistake):
     assert "must go with a table" in mistake("train", "digits", "--drop", "age")
 
 
+@pytest.mark.slow
 def test_it_says_when_and_why_it_stopped(kerasae):
     people().to_csv("people.csv", index=False)
     few = ("train", "people.csv", "--hidden", "8-2-8", "--id", "person_id", "--name", "a")
@@ -111,6 +112,7 @@ def test_it_says_when_and_why_it_stopped(kerasae):
     assert "whose weights are kept" in out
 
 
+@pytest.mark.slow
 def test_as_many_codings_as_encoded_columns_are_warned_of(kerasae):
     people().to_csv("people.csv", index=False)
     _, _, err = kerasae(

@@ -70,6 +70,7 @@ def test_labels_in_latin_1(write):
     assert data.y.tolist() == ["café", "naïve"]
 
 
+@pytest.mark.slow
 def test_lines_over_a_megabyte_are_read(write):
     """Case 57."""
     count = 50_000

@@ -134,6 +134,7 @@ def test_there_is_nothing_to_keep_where_columns_have_no_names(tmp_path):
             load(data, keep=["id"])
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_a_model_takes_its_columns_by_name_from_files_with_and_without_an_identifier(kerasae):
     """Cases 15 and 40: through the command, from training to scores."""

@@ -48,6 +48,7 @@ def exported(model, digits, tmp_path):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_saved_model_cli_gives_the_same_as_predict(exported, tmp_path):
     folder, expected = exported

@@ -42,6 +42,7 @@ print(json.dumps(logs))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize(
     ("family", "policy"),

@@ -193,6 +193,7 @@ def test_a_missing_value_of_the_history_does_not_break_the_file(model, x):
     json.dumps(kept, allow_nan=False)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_the_command_writes_anew_and_the_version_stays_whole(kerasae, mistake):
     status, out, err = kerasae("train", "--epochs", 1, "--hidden", "4", "--name", "m")

@@ -176,6 +176,7 @@ def test_graphs_that_read_their_own_files_are_served(plain, tmp_path):
         assert predict(server.url, "words", body) == (200, {"predictions": [1, 0, -1]})
 
 
+@pytest.mark.slow
 def test_a_slow_version_holds_up_no_other(plain, until, caplog):
     """Case 56."""
     with Server(plain, rest_port=0, grpc_port=0, poll=0.05, load_limit=8) as server:
@@ -215,6 +216,7 @@ def test_a_version_that_is_slow_to_load_holds_up_no_other(plain, until):
         assert server.store.available() == {"plain": [1]}
 
 
+@pytest.mark.slow
 def test_a_version_that_does_not_stop_is_given_up(plain, monkeypatch, until):
     """Case 56: an operator that cannot be stopped."""
     free = threading.Event()

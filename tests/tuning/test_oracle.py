@@ -20,7 +20,7 @@ def table(directory):
     }
 
 
-@pytest.mark.fast(every=4)
+@pytest.mark.slow
 @pytest.mark.parametrize("tuner", ["grid", "random", "bayesian", "hyperband"])
 def test_killed_at_any_write_nothing_is_lost(untrained, space, tmp_path, monkeypatch, tuner):
     options = {"tuner": tuner, "epochs": 3, "max_trials": None if tuner == "hyperband" else 6}

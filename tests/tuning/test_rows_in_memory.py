@@ -25,6 +25,7 @@ def stored(directory):
     return load_rows(read_json(directory / "sweep.json"), directory)
 
 
+@pytest.mark.slow
 def test_an_array_is_swept_as_its_file_is(x, tmp_path):
     np.save(tmp_path / "x.npy", x)
     options = {"epochs": 2, "batch_size": 16}

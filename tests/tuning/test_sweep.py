@@ -90,6 +90,7 @@ def test_a_worker_that_is_faster_than_its_chief_shows_an_empty_table(tmp_path, s
     assert report.table(swept).row_count == 4
 
 
+@pytest.mark.slow
 def test_folds_give_the_mean_and_the_spread_of_models_that_did_not_see_them(tmp_path):
     (row,) = search("digits", {"layout": ["6"]}, tmp_path / "s", folds=3, **OPTIONS).to_dict(
         "records"
@@ -113,6 +114,7 @@ def test_folds_part_the_training_rows_and_leave_the_test_rows_alone():
         assert abs(len(fold.x_test) - len(digits.x_train) / 4) < 1
 
 
+@pytest.mark.slow
 def test_a_penalty_is_no_part_of_the_objective(tmp_path):
     space = {"layout": ["8"], "beta": [0.0, 10.0]}
     rows = search("digits", space, tmp_path / "s", model="sparse", **OPTIONS).to_dict("records")
@@ -289,6 +291,7 @@ def test_files_of_another_form_are_made_anew_or_named(tmp_path, untrained, space
         pd.testing.assert_frame_equal(resumed, rows)
 
 
+@pytest.mark.slow
 def test_trials_that_all_fail_end_the_command_with_a_line_each(kerasae):
     """Case 54 of faults.md."""
     line = "tune search --set layout=4 --set learning_rate=1e30,1e32 --epochs 1 --name s"

@@ -115,7 +115,7 @@ def anomalies(
             max_gap=max_gap,
             per_feature=per_feature,
         )
-    if is_streamed(data, stream):
+    if is_streamed(data, stream, autoencoder.row_shape):
         from kerasae.cli.scored_files import write_scores
 
         return write_scores(
@@ -146,7 +146,7 @@ def anomalies(
         rows.x,
         columns=rows.columns,
         image_shape=rows.image_shape,
-        about={**id_columns(rows), **({"file": np.array(rows.names)} if rows.names else {})},
+        about=id_columns(rows),
         per_feature=per_feature,
         verbose=verbosity(),
     )

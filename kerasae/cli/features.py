@@ -78,7 +78,7 @@ def features(
         x, carried = windows_for(model, autoencoder, data, stride, **apart)
     else:
         _refuse_series(time=time, group=group, stride=stride)
-        if is_streamed(data, stream):
+        if is_streamed(data, stream, autoencoder.row_shape):
             from kerasae.cli.scored_files import write_features
 
             return write_features(autoencoder, data, output, layer, label, keep)

@@ -13,6 +13,7 @@ from kerasae.cli.streamed import BATCH, progress_of
 from kerasae.cli.terminal import console
 from kerasae.datasets import Data
 from kerasae.datasets.files.arrow import arrow_table
+from kerasae.datasets.openers import size_of
 from kerasae.datasets.reading import read_ahead
 from kerasae.datasets.row_source import RowSource
 from kerasae.datasets.sampling import Sample
@@ -23,6 +24,8 @@ from kerasae.tables.streamed import open_data
 # Rows whose scores are drawn in the histogram.
 DRAWN = 100_000
 WORST = 5
+# Bytes of the images that are decoded at once.
+IMAGE_BYTES = 2**26
 
 
 class Piece(NamedTuple):
@@ -82,6 +85,43 @@ class ModelRows(RowSource):
         return piece.reshape(len(piece), -1)
 
 
+class ImageRows(RowSource):
+    """The images of a folder as a model takes them, decoded piece by piece.
+
+    Args:
+        autoencoder: The model.
+        folder: Path of the folder.
+    """
+
+    def __init__(self, autoencoder: Autoencoder, folder: str) -> None:
+        shape = autoencoder.row_shape
+        batch = max(1, min(BATCH, IMAGE_BYTES // int(np.prod(shape))))
+        self.images, self.folder = datasets.ImageFolder(folder, shape, batch), Path(folder)
+        self.rows, self.names = len(self.images.files), None
+
+    def pieces(self, rng: np.random.Generator | None = None) -> Iterator[Any]:
+        """The images alone."""
+        order = np.arange(len(self.images)) if rng is None else rng.permutation(len(self.images))
+        return (self.images[int(i)] for i in order)
+
+    def read(self) -> Iterator[Piece]:
+        """The images in the order of their paths, with these."""
+        first = 0
+        for x in read_ahead(self.pieces()):
+            files = self.images.files[first : first + len(x)]
+            names = np.array([path.relative_to(self.folder).as_posix() for path in files])
+            yield Piece(np.arange(first, first + len(x)), x, None, {"file": names})
+            first += len(x)
+
+
+def _rows_of(autoencoder, data, label, keep):
+    """What is read in pieces: a file or files of tables, or a folder of images."""
+    path = Path(data)
+    if len(autoencoder.row_shape) == 3 and path.is_dir() and size_of(path) is None:
+        return ImageRows(autoencoder, data)
+    return ModelRows(autoencoder, data, label, keep)
+
+
 def _columns_of(autoencoder, source, data, label, keep):
     """The names of the columns that the model takes, None for rows without names."""
     if source.columns is None:
@@ -104,7 +144,7 @@ def write_features(
     keep: Sequence[str] | None = None,
 ) -> None:
     """Writes the deep features of all rows of a file; see `kerasae features`."""
-    rows = ModelRows(autoencoder, data, label, keep)
+    rows = _rows_of(autoencoder, data, label, keep)
     width = 0
 
     def tables(seen):
@@ -155,9 +195,9 @@ def write_scores(
     normal: str | None = None,
 ) -> None:
     """Writes the anomaly scores of all rows of a file; see `kerasae anomalies`."""
-    rows = ModelRows(autoencoder, data, label, keep)
+    rows = _rows_of(autoencoder, data, label, keep)
     if threshold or normal or guard is not None or not autoencoder.anomaly.fitted:
-        known = ModelRows(autoencoder, normal, label, keep) if normal else rows
+        known = _rows_of(autoencoder, normal, label, keep) if normal else rows
         parts = None if guard else autoencoder.anomaly.parts
         anomaly.calibrate(autoencoder, known, threshold or "p99", guard or 0.0, BATCH, parts=parts)
         count = len(autoencoder.anomaly.scores)

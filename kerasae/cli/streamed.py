@@ -1,6 +1,7 @@
 """Files larger than memory on the command line: which are streamed, and progress by rows."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,16 +25,26 @@ StreamOption = Annotated[
 ]
 
 
-def is_streamed(data: str, stream: bool | None) -> bool:
-    """Whether a file is read in pieces: as asked, or where memory should not hold it."""
+def is_streamed(data: str, stream: bool | None, images: tuple[int, ...] | None = None) -> bool:
+    """Whether a file is read in pieces: as asked, or where memory should not hold it.
+
+    Args:
+        data: Path or name of the data.
+        stream: What was asked for, or None.
+        images: Shape of the images that a folder's files are brought to, where it may hold some.
+    """
     from kerasae.datasets import NAMED
     from kerasae.datasets.archives import free_memory
+    from kerasae.datasets.files.images import image_files
     from kerasae.datasets.openers import FORMATS, size_of
 
     path = Path(data)
     if stream is False or (data in NAMED and not stream):
         return False
     size = size_of(path) if path.exists() and data not in NAMED else None
+    if size is None and images and path.is_dir():
+        size = len(image_files(path)) * math.prod(images)
+        return bool(stream) or size > free_memory() / PART
     if stream and size is None and path.exists():
         raise ValueError(
             f"stream (--stream) must go with files of one format, {', '.join(FORMATS)}. "

@@ -74,6 +74,7 @@ def write_table(columns: Mapping[str, Any], path: Path) -> None:
 
 
 def id_columns(rows: Data) -> dict[str, np.ndarray]:
-    """The columns that identify the rows, by name, as texts where they are no numbers."""
+    """What identifies the rows: columns, as texts where they are no numbers, or image files."""
     arrays = {name: np.array(cells.to_pylist()) for name, cells in (rows.ids or {}).items()}
-    return {n: one.astype(str) if one.dtype.kind == "O" else one for n, one in arrays.items()}
+    found = {n: one.astype(str) if one.dtype.kind == "O" else one for n, one in arrays.items()}
+    return {**found, "file": np.array(rows.names)} if rows.names else found

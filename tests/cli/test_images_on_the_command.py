@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from kerasae import load_model
-from kerasae.cli import train
+from kerasae.cli import scored_files, train
 
 pytestmark = pytest.mark.tensorflow
 
@@ -29,7 +29,7 @@ def photos(tmp_path):
     return tmp_path
 
 
-def test_a_folder_is_trained_on_and_scored_by_name_and_region(kerasae, photos):
+def test_a_folder_is_trained_on_and_scored_by_name_and_region(kerasae, photos, monkeypatch):
     learning = ("--epochs", 60, "--learning-rate", 0.005)
     options = ("--size", "13x17", *learning, "--hidden", "8-8-16-8-8", "--name", "p")
     status, _, err = kerasae("train", "photos/", *options)
@@ -48,6 +48,17 @@ def test_a_folder_is_trained_on_and_scored_by_name_and_region(kerasae, photos):
     assert "03.png" in out
     for name in ("maps", "worst", "errors"):
         assert Path(f"scores-{name}.png").read_bytes().startswith(b"\x89PNG")
+    # What memory does not hold is decoded piece by piece, to the same.
+    monkeypatch.setattr(scored_files, "IMAGE_BYTES", 2 * 17 * 13 * 3)
+    for command, name in (("anomalies", "scores"), ("features", "features")):
+        tables = []
+        for way in ("--stream", "--no-stream"):
+            output = f"{name}{way}.csv"
+            status, _, err = kerasae(command, "saved_models/p", "odd", "-o", output, way)
+            assert (status, err) == (0, "")
+            tables.append(pd.read_csv(output))
+        assert tables[0].file.tolist() == scores.file.tolist()
+        pd.testing.assert_frame_equal(*tables, rtol=1e-4, atol=1e-5)
 
 
 def test_a_denoising_model_shows_what_it_gains(kerasae, photos):

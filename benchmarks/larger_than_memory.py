@@ -7,6 +7,11 @@ On as many rows as memory holds easily, fits on the file and on the same rows as
 process. Then each has a process of its own that reports its peak memory: a fit on 2,000 rows in memory, which
 takes all the memory of the framework and the compiled programs; a fit, and then scores of all rows written to
 another Parquet file, on the small file and on the large one.
+
+    python benchmarks/larger_than_memory.py --part command --folder FOLDER --rows 20000000 --columns 128
+
+does the same by `kerasae train --stream` and `kerasae anomalies --stream`, beside a file of 20,000 rows: peak memory
+above that of the small file, rows and megabytes a second, and how many processors were at work.
 """
 
 import argparse
@@ -147,12 +152,57 @@ def memory(path, count):
     }
 
 
+def command(path, *arguments):
+    """Peak MB, seconds and seconds of the processors of one command in a process of its own."""
+    line = [sys.executable, "-m", "kerasae", *arguments]
+    started = time.perf_counter()
+    with subprocess.Popen(line, cwd=path.parent, stdout=subprocess.DEVNULL) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - started
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(line)} must end well. Received: {process.returncode}")
+    return used.ru_maxrss / 1024, seconds, used.ru_utime + used.ru_stime
+
+
+def by_commands(folder, rows, columns):
+    """Train and score of a large file by the command, beside those of a small one."""
+    options = ("--stream", "--epochs", "1", "--batch-size", "1024", "--hidden", "64-16-64")
+    found, size = {}, 0.0
+    for count in (20_000, rows):
+        path = folder / f"rows{count}.parquet"
+        write_file(path, count, columns)
+        size = path.stat().st_size / 1e6
+        trained = command(path, "train", path.name, *options, "--allow-short")
+        model = f"saved_models/{path.stem}-stacked"
+        scores = "scores.parquet"
+        scored = command(path, "anomalies", model, path.name, "--stream", "-o", scores)
+        found[count] = {"train": trained, "anomalies": scored}
+    lines = []
+    for name, (peak, seconds, processor) in found[rows].items():
+        own, start, _ = found[20_000][name]
+        line = {
+            "what": f"kerasae {name}, {size / 1000:.1f} GB: MB above 20,000 rows",
+            "value": peak - own,
+            "peak MB": peak,
+            "seconds": seconds,
+            "rows/s": rows / (seconds - start),
+            "MB/s": size / (seconds - start),
+            "processors": processor / seconds,
+        }
+        print(", ".join(f"{k} {v if isinstance(v, str) else round(v, 2)}" for k, v in line.items()))
+        lines.append(line)
+    return lines
+
+
 def main():
     parser = results.parser(__doc__, "larger_than_memory")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--columns", type=int, default=128)
-    parser.add_argument("--part", choices=("speed", "memory"), help="By default both.")
+    parser.add_argument(
+        "--part", choices=("speed", "memory", "command"), help="By default the first two."
+    )
     parser.add_argument("--large", help=argparse.SUPPRESS)  # of one file, in a process of its own
     settings = parser.parse_args()
     if settings.large:
@@ -160,6 +210,10 @@ def main():
         return
     few, rows = settings.rows // 10, []
     with tempfile.TemporaryDirectory(dir=settings.folder) as folder:
+        if settings.part == "command":
+            lines = by_commands(Path(folder), settings.rows, settings.columns)
+            results.write(settings.output, lines)
+            return
         paths = {count: Path(folder) / f"{count}.parquet" for count in (few, settings.rows)}
         if settings.part == "speed":
             del paths[settings.rows]

@@ -27,20 +27,20 @@ def main(folder: Path, index: int, count: int, port: int) -> None:
     import keras  # noqa: PLC0415
 
     from kerasae.callbacks import AtomicBackup  # noqa: PLC0415
-    from kerasae.engines.shared_loop import fit_shared  # noqa: PLC0415
+    from kerasae.engines.shared_loop import fit_shared, rows_of_process  # noqa: PLC0415
     from kerasae.export import load_model  # noqa: PLC0415
-    from kerasae.models.chunks import Rows  # noqa: PLC0415
 
     settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
     # Those of NumPy and Python; layers bring the state of theirs.
     keras.utils.set_random_seed(settings["seed"])
     model: Any = load_model(folder / "model.keras")
-    share = settings["batch_size"] // count
-    rows = _rows(model, folder, settings, index, count)
+    size, where = settings["batch_size"], (index, count)
+    x = _given(folder, settings)
+    rows = rows_of_process(model, x, *where, batch_size=size, shuffle=settings["shuffle"])
     known = None
     if (folder / "validation.npy").exists():
         x = np.load(folder / "validation.npy", mmap_mode="r")
-        known = Rows(share_of(x, share, index, count), batch_size=share)
+        known = rows_of_process(model, x, *where, batch_size=size, shuffle=False)
     backup = type("Reader", (_Silent, AtomicBackup), {}) if index else AtomicBackup
     stops = _stops(settings["patience"], f"val_{model._objective}")
     saved = backup(settings["backup"], stops, keep=True, seconds=settings["seconds"])
@@ -54,42 +54,16 @@ def main(folder: Path, index: int, count: int, port: int) -> None:
     jax.distributed.shutdown()
 
 
-def _rows(model, folder, settings, index, count):
-    """The rows of this process, of an array or of a source."""
+def _given(folder, settings):
+    """The rows that `fit_by_processes` was given, an array or a source."""
+    if (folder / "x.npy").exists():
+        return np.load(folder / "x.npy", mmap_mode="r")
     from kerasae import datasets  # noqa: PLC0415
     from kerasae.datasets import OpenedRows  # noqa: PLC0415
-    from kerasae.engines.shared_loop import Share  # noqa: PLC0415
-    from kerasae.models.chunks import Rows, SourceRows  # noqa: PLC0415
 
-    share = settings["batch_size"] // count
-    options = {"batch_size": share, "shuffle": settings["shuffle"]}
-    if (folder / "x.npy").exists():
-        x = np.load(folder / "x.npy", mmap_mode="r")
-        return Rows(share_of(x, share, index, count), **options)
     known = settings["source"]
     source = datasets.open(known["path"], columns=known["columns"])
-    source = OpenedRows(source.parts, source.columns, held=known["held"])
-    return SourceRows(model._checked_rows(Share(source, index, count), "x", trains=True), **options)
-
-
-def share_of(x: np.ndarray, share: int, index: int, count: int) -> np.ndarray:
-    """The rows of one process: of each batch its part, and of the last, short one as well.
-
-    Args:
-        x: All rows.
-        share: Rows of a whole batch that a process takes.
-        index: Number of the process.
-        count: How many processes there are.
-
-    Returns:
-        A copy of as many rows for each process; fewer than `count` rows are left out.
-    """
-    whole = len(x) // (share * count)
-    end = whole * share * count
-    rest = (len(x) - end) // count
-    batches = x[:end].reshape(whole, count, share, *x.shape[1:])[:, index]
-    last = x[end + rest * index : end + rest * (index + 1)]
-    return np.concatenate([batches.reshape(-1, *x.shape[1:]), last])
+    return OpenedRows(source.parts, source.columns, held=known["held"])
 
 
 def _end_with(parent):

@@ -9,7 +9,7 @@ import numpy as np
 
 from kerasae.datasets.opened import OpenedRows
 from kerasae.datasets.row_source import RowSource
-from kerasae.models.chunks import Chunk, Chunks, each
+from kerasae.models.chunks import Chunk, Chunks, Rows, SourceRows, each
 from kerasae.models.programs import Programs
 from kerasae.models.training import evaluate_rows, fit_rows
 
@@ -41,6 +41,50 @@ class Share(RowSource):
             left -= min(left, len(piece))
             if not left:
                 return
+
+
+def share_of(x: np.ndarray, share: int, index: int, count: int) -> np.ndarray:
+    """The rows of one process: of each batch its part, and of the last, short one as well.
+
+    Args:
+        x: All rows.
+        share: Rows of a whole batch that a process takes.
+        index: Number of the process.
+        count: How many processes there are.
+
+    Returns:
+        A copy of as many rows for each process; fewer than `count` rows are left out.
+    """
+    whole = len(x) // (share * count)
+    end = whole * share * count
+    rest = (len(x) - end) // count
+    batches = x[:end].reshape(whole, count, share, *x.shape[1:])[:, index]
+    last = x[end + rest * index : end + rest * (index + 1)]
+    return np.concatenate([batches.reshape(-1, *x.shape[1:]), last])
+
+
+def rows_of_process(
+    model: Any, x: Any, index: int, count: int, *, batch_size: int, shuffle: bool = True
+) -> Chunks:
+    """The rows that one of several processes trains on.
+
+    Args:
+        model: The model, which checks the rows of a source.
+        x: Checked rows, an array, of whose batches each process takes a part; or what
+            `kerasae.datasets.open` gives of Parquet, whose row groups are shared.
+        index: Number of the process.
+        count: How many there are.
+        batch_size: Rows a step, of all processes together; a multiple of `count`.
+        shuffle: Whether the process mixes its rows before each epoch.
+
+    Returns:
+        Rows for `fit_shared`.
+    """
+    share = batch_size // count
+    if not isinstance(x, RowSource):
+        return Rows(share_of(x, share, index, count), batch_size=share, shuffle=shuffle)
+    rows = model._checked_rows(Share(x, index, count), "x", trains=True)
+    return SourceRows(rows, batch_size=share, shuffle=shuffle)
 
 
 class SharedRows:

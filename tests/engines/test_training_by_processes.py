@@ -13,7 +13,7 @@ from pyarrow import parquet as pq
 
 from kerasae import datasets, denoising_autoencoder, load_model, stacked_autoencoder
 from kerasae.engines import fit_by_processes
-from kerasae.engines.process import share_of
+from kerasae.engines.shared_loop import share_of
 
 
 def made(build=stacked_autoencoder):

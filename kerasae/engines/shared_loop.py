@@ -81,7 +81,7 @@ def rows_of_process(
         Rows for `fit_shared`.
     """
     share = batch_size // count
-    if not isinstance(x, RowSource):
+    if not isinstance(x, OpenedRows):
         return Rows(share_of(x, share, index, count), batch_size=share, shuffle=shuffle)
     rows = model._checked_rows(Share(x, index, count), "x", trains=True)
     return SourceRows(rows, batch_size=share, shuffle=shuffle)

@@ -90,8 +90,6 @@ def anomalies(
             },
         )
     with starting():
-        import numpy as np
-
         from kerasae import anomaly
         from kerasae.cli.score_pictures import draw, pictures
         from kerasae.cli.score_table import binary_labels, score_table, show_ranking, worst_table

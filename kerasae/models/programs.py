@@ -149,8 +149,8 @@ class Programs:
     def _program_on_jax(self, kind, chunk, where):
         make = _on_jax_by_steps if convolves(self._model) else _on_jax
         block = _block(chunk.rows // chunk.batch_size)
-        if any(row % (block * chunk.batch_size) for row in where):
-            block = 1
+        if any(row % (block * chunk.batch_size) for row in where):  # steps that were asked for
+            block = _block(math.gcd(*where) // chunk.batch_size)
         short = chunk.rest, chunk.rest * self._model.count_params() < UNTUNED
         return self._program(make, kind, chunk, chunk.batch_size, short, block)
 

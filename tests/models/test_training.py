@@ -1095,6 +1095,15 @@ def test_blocks_divide_the_steps_of_an_epoch(steps, block, as_on_an_accelerator)
     assert programs._block(steps) == block
 
 
+def test_an_accelerator_takes_the_steps_that_it_is_given(digits, as_on_an_accelerator):
+    made, other = model(steps_per_execution=5), model(steps_per_execution=1)
+    other.set_weights(made.get_weights())
+    for one in (made, other):
+        one.fit(digits[: 16 * 13], batch_size=16, epochs=2, verbose=0, shuffle=False)
+    for one, same in zip(made.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(one, same, rtol=1e-5, atol=1e-6)
+
+
 def test_an_accelerator_is_waited_for_once_an_execution(digits, as_on_an_accelerator, caplog):
     """It takes an epoch as one program and, for the short last batch, one of a single step."""
     import jax

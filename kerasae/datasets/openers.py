@@ -16,6 +16,7 @@ from kerasae.datasets.files.parts import (
     array_parts,
     expression_of,
     feather_parts,
+    json_parts,
     narrowed,
     npy_parts,
     parquet_parts,
@@ -28,6 +29,7 @@ FORMATS: dict[str, Callable[[Path, int], Parts]] = {
     ".parquet": parquet_parts,
     **dict.fromkeys((".csv", ".tsv", ".csv.gz", ".tsv.gz"), csv_parts),
     **dict.fromkeys((".feather", ".arrow"), feather_parts),
+    **dict.fromkeys((".jsonl", ".ndjson"), json_parts),
     ".npy": npy_parts,
 }
 # What parts without a known number of rows are taken to have, for the numbers of their rows.
@@ -40,13 +42,13 @@ def open(  # noqa: A001
     """Opens data that need not fit in memory, for `fit` and all that looks at rows.
 
     Parquet files are read by row groups and Feather files by record batches, of the wanted columns
-    alone; .npy files are mapped into memory; .csv files are read in blocks.
+    alone; .npy files are mapped into memory; .csv and .jsonl files are read in blocks.
 
     Args:
-        source: Path of a .parquet, .feather, .arrow, .csv, .tsv (both also with .gz) or .npy file;
-            of a folder of files of one format, partitioned Parquet as Spark and Hive write it
-            included; a list of paths; an array or a table; a list of arrays or tables, or a
-            function without arguments that returns an iterator over them.
+        source: Path of a .parquet, .feather, .arrow, .csv, .tsv (both also with .gz), .jsonl,
+            .ndjson or .npy file; of a folder of files of one format, partitioned Parquet as Spark
+            and Hive write it included; a list of paths; an array or a table; a list of arrays or
+            tables, or a function without arguments that returns an iterator over them.
         columns: Names of the columns to read, in this order; by default all.
         predicate: Which rows to read: a `pyarrow.compute.Expression`, or a list of conditions
             `("age", ">", 30)` that all hold. Row groups without such rows are not read.

@@ -156,6 +156,44 @@ def narrowed(table: Any, columns: Sequence[str] | None, predicate: Any) -> Itera
         yield table.slice(start, size)
 
 
+def json_parts(path: Path, first: int = 0) -> Parts:
+    """Lines of JSON as one part, whose number of rows is not known before it was read.
+
+    The types of columns are those of the first 8 MB. A later cell that does not fit is an error.
+
+    Args:
+        path: `pathlib.Path` of the file, with an object a line.
+        first: Number of the first row.
+
+    Returns:
+        `Parts`.
+
+    Raises:
+        ValueError: It is damaged, or columns hold values of several types.
+        OSError: It cannot be opened.
+        ModuleNotFoundError: pyarrow is missing.
+    """
+    required("pyarrow", f"{path.suffix} files")
+    path.open("rb").close()
+    with damaged(path):
+        names = tuple(_opened_json(path).schema.names)
+
+    def read(columns, predicate):
+        import pyarrow as pa  # noqa: PLC0415
+
+        with damaged(path):
+            for batch in _opened_json(path):
+                yield from narrowed(pa.Table.from_batches([batch]), columns, predicate)
+
+    return Parts([Part(first, None, read)], names)
+
+
+def _opened_json(path):
+    from pyarrow import json  # noqa: PLC0415
+
+    return json.open_json(path, read_options=json.ReadOptions(block_size=PIECE_BYTES // 2))
+
+
 def npy_parts(path: Path, first: int = 0) -> Parts:
     """Slices of a memory map of a .npy file.
 

@@ -62,6 +62,18 @@ def training():
     return names, header, body
 
 
+def short():
+    """Whole seconds of short fits."""
+    rows = rows_of("training_speed-short")
+    names = list(rows[0]["seconds"])
+    body = [
+        [f"{row['layout']}, {row['batch']}", str(row["epochs"]), str(row["steps"])]
+        + [f"{row[name]:.2f}" for name in names]
+        for row in rows
+    ]
+    return ("training_speed-short",), ["layout, batch", "epochs", "steps", *names], body
+
+
 def accelerator():
     """Seconds of an epoch and of the first one on a GPU, for each contender."""
     names = "kerasae", "JAX scan", "PyTorch", "PyTorch, CUDA graph"
@@ -245,6 +257,7 @@ TABLES = {
         {"H2O, layout": "", "epochs": "", "seconds": ".0f", "mse": ".4f"},
     ),
     "accelerator": accelerator,
+    "short": short,
     "families": families,
     "inference": inference,
     "memory": memory,

@@ -12,6 +12,9 @@ and of both gradients. In the table, "first epoch" is what the very first epoch 
 compilation included; "a call" is what a later turn cost beyond its epochs; "MB before" is the peak memory
 before the first turn.
 
+With --short EPOCHS, instead, the whole time of one fit of as many epochs in a fresh process, compilation and all,
+but not the imports: what a short fit costs.
+
 With --h2o EPOCHS, also H2O's autoencoder, which needs Java and `pip install -e '.[h2o]'`: seconds to
 its own error, by its own optimizer, ADADELTA, on batches of one row.
 """
@@ -100,6 +103,30 @@ def race(names, half, batch_size, settings):
                 contender.train(epochs + 1)
             print(f"  turn {turn} of {settings.repeats}", flush=True)
         return {contender.name: contender.finish() for contender in contenders}
+
+
+def short(names, half, batch_size, epochs, repeats):
+    """Seconds of whole fits, each the first of its process, the contenders taking turns."""
+    seconds = {name: [] for name in names}
+    for _ in range(repeats):
+        for name in names:
+            contender = Contender(name, half, batch_size)
+            try:
+                contender.train(epochs)
+                seconds[name].append(contender.turns[0]["wall"])
+            finally:
+                contender.stop()
+    return seconds
+
+
+def short_row(layout, batch_size, epochs, seconds):
+    """What is written of short fits: medians, and all that was measured."""
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    steps = epochs * math.ceil(ROWS / batch_size)
+    line = ", ".join(f"{name} {value:.2f}" for name, value in medians.items())
+    print(f"{layout}, batch {batch_size}, {epochs} epochs, {steps} steps: {line}", flush=True)
+    case = {"layout": layout, "batch": batch_size, "epochs": epochs, "steps": steps}
+    return {**case, **medians, "seconds": seconds}
 
 
 def h2o(half, layout, epochs):
@@ -225,6 +252,7 @@ def parse():
     parser.add_argument("--contenders", nargs="+", choices=NAMES, default=NAMES, metavar="NAME")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--epochs", type=int, help="Epochs a timing.")
+    parser.add_argument("--short", nargs="+", type=int, default=[], metavar="EPOCHS")
     parser.add_argument("--h2o", type=int, default=0, metavar="EPOCHS")
     parser.add_argument("--picture", type=Path, help="Where to draw the ratios, a .png.")
     return parser.parse_args()
@@ -248,12 +276,23 @@ def main():
     for half in settings.layouts:
         layout = "-".join([*half.split(","), *half.split(",")[-2::-1]])
         for batch_size in settings.batches:
+            if settings.short:
+                others += [
+                    short_row(
+                        *(layout, batch_size, epochs),
+                        short(settings.contenders, half, batch_size, epochs, settings.repeats),
+                    )
+                    for epochs in settings.short
+                ]
+                continue
             print(f"{layout}, batch {batch_size}", flush=True)
             cases[layout, batch_size] = race(settings.contenders, half, batch_size, settings)
         if settings.h2o:
             others.append(h2o(half, layout, settings.h2o))
         # After each layout, so that a run that is stopped leaves what it has measured.
         results.write(settings.output, rows_of(cases, others))
+    if settings.short:
+        return
     report(cases, others)
     if settings.picture:
         picture(cases, settings.picture)

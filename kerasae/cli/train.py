@@ -99,8 +99,8 @@ def train(
     corruption: Annotated[
         str | None,
         typer.Option(
-            help="gaussian:STDDEV or salt-pepper:RATE, for tables swap:RATE or missing:RATE, in "
-            "training only."
+            help="gaussian:STDDEV or salt-pepper:RATE, for tables wrong:RATE, swap:RATE or "
+            "missing:RATE, in training only."
         ),
     ] = None,
     threshold: Annotated[

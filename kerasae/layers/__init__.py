@@ -2,7 +2,7 @@
 
 from kerasae.layers.adversarial import AdversarialPrior
 from kerasae.layers.base import AutoencoderLayer, PassThrough, autoencoder_layers
-from kerasae.layers.cell_corruption import MissingCorruption, SwapCorruption
+from kerasae.layers.cell_corruption import MissingCorruption, SwapCorruption, WrongCorruption
 from kerasae.layers.contraction import ContractivePenalty
 from kerasae.layers.corruption import Corruption, GaussianCorruption, SaltPepperDropout
 from kerasae.layers.gaussian_codings import GaussianCodings, gaussian_kl
@@ -38,6 +38,7 @@ __all__ = [
     "SwissRollPrior",
     "TiedDense",
     "WinnerTakeAll",
+    "WrongCorruption",
     "autoencoder_layers",
     "bernoulli_kl",
     "gaussian_kl",

@@ -126,9 +126,85 @@ class SwapCorruption(CellCorruption):
         # One row for each cell, so that the values of a cell stay together.
         drawn = self._uniform(x, column_of) * ops.cast(rows, "float32")
         index = ops.minimum(ops.cast(ops.floor(drawn), "int32"), rows - 1)
-        return ops.where(
-            self._uniform(x, column_of) < self.rate, ops.take_along_axis(x, index, axis=0), x
-        )
+        other = self.moved(ops.take_along_axis(x, index, axis=0), column_of)
+        return ops.where(self._uniform(x, column_of) < self.rate, other, x)
+
+    def moved(self, cells: Any, column_of: np.ndarray) -> Any:
+        """What is put in: the cells of other rows as they are.
+
+        Args:
+            cells: One of another row for each value, (batch, values).
+            column_of: int array of shape (values,), the column of each value, from 0 on.
+
+        Returns:
+            Tensor of the shape of `cells`.
+        """
+        return cells
+
+
+# Of the numbers that are wrong, the share that is moved, and by how many standard deviations at most.
+MOVED, FURTHEST = 0.5, 4.0
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class WrongCorruption(SwapCorruption):
+    r"""Replaces cells by wrong ones: those of other rows, half of the numbers moved.
+
+    $$\tilde x_{ij} = x_{kj} + b \, u \, s_j, \quad k \sim \mathrm{Uniform}(\text{batch}), \;
+    b \sim \mathrm{Bernoulli}(1/2), \; u \sim \mathrm{Uniform}(-4, 4)$$
+
+    with probability `rate`, the standard deviation s_j of the batch, and b = 0 for levels. A
+    swapped cell is always one that occurs; a typing error may be far from all that do. A model
+    that has never met such a cell follows it.
+
+    Args:
+        rate: Fraction of the cells that are replaced, in [0, 1].
+        columns: As in `SwapCorruption`.
+        numbers: Which values of a row can be moved, such as the first of an encoded table; by
+            default all. The builder `table_autoencoder` fills it in.
+        seed: Integer, or None for a random one. The state that follows from it is saved with the
+            model.
+        **kwargs: Name and other arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: `rate` lies outside [0, 1], or `columns` does not fit the rows.
+
+    Shapes: (batch, values); the output has the shape and dtype of the input.
+
+    Reference: Vincent et al. (2008), Extracting and composing robust features with denoising
+    autoencoders.
+
+    Example:
+        >>> layer = WrongCorruption(1.0, numbers=[0], seed=0)
+        >>> rows = np.tile([[-1.0], [1.0]], (100, 2)).astype("float32")
+        >>> wrong = np.asarray(layer(rows, training=True))
+        >>> bool(abs(wrong[:, 0]).max() > 2), set(wrong[:, 1].tolist())
+        (True, {1.0, -1.0})
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        columns: Sequence[int] | None = None,
+        numbers: Sequence[int] | None = None,
+        seed: int | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(rate, columns, seed, **kwargs)
+        self.numbers = None if numbers is None else [int(i) for i in numbers]
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, with what was filled in since."""
+        return {**super().get_config(), "numbers": self.numbers}
+
+    def moved(self, cells: Any, column_of: np.ndarray) -> Any:
+        """The cells of other rows, half of the numbers moved."""
+        number = np.ones(len(column_of)) if self.numbers is None else np.zeros(len(column_of))
+        number[self.numbers or []] = 1
+        furthest = FURTHEST * ops.std(cells, axis=0)
+        by = furthest * ops.cast(2 * self._uniform(cells, column_of) - 1, cells.dtype)
+        moves = ops.cast(self._uniform(cells, column_of) < MOVED, "float32")
+        return cells + by * ops.cast(moves * number.astype("float32"), cells.dtype)
 
 
 @keras.saving.register_keras_serializable("kerasae")

@@ -40,7 +40,7 @@ class AutoencoderDetector(OutlierMixin, AutoencoderEstimator):
             columns, then a quarter of them.
         activation: Name of a Keras activation; by default the family's.
         corruption: "gaussian:STDDEV" or "salt-pepper:RATE", in training only; or None. For tables
-            of mixed columns "swap:RATE" or "missing:RATE".
+            of mixed columns "wrong:RATE", "swap:RATE" or "missing:RATE".
         tied: Whether the decoder's weights are the encoder's, transposed.
         rho: Sparse: target of the mean activation.
         beta: Weight of the family's penalty, if it has one.

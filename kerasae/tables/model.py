@@ -10,15 +10,24 @@ import numpy as np
 
 from kerasae.datasets.files import read_table
 from kerasae.layers.base import walk
-from kerasae.layers.cell_corruption import CellCorruption, MissingCorruption, SwapCorruption
+from kerasae.layers.cell_corruption import (
+    CellCorruption,
+    MissingCorruption,
+    SwapCorruption,
+    WrongCorruption,
+)
 from kerasae.models import ZOO, Autoencoder
 from kerasae.models.recipes import table_units
 from kerasae.tables.encoder import TableEncoder
 from kerasae.tables.schema import Schema
 from kerasae.validation import unknown
 
-DENOISING = "swap:0.2"
-CORRUPTIONS = {"swap": SwapCorruption, "missing": MissingCorruption}
+DENOISING = "wrong:0.2"
+CORRUPTIONS = {
+    "wrong": WrongCorruption,
+    "swap": SwapCorruption,
+    "missing": MissingCorruption,
+}
 
 
 def table_autoencoder(
@@ -47,8 +56,8 @@ def table_autoencoder(
         schema: A `Schema`; by default `Schema.infer(table)`.
         numbers: How numbers are scaled; see `TableEncoder`.
         indicators: Whether columns with missing cells have a value for that; see `TableEncoder`.
-        corruption: "swap:RATE", "missing:RATE", several joined by +, or a layer; by default
-            "swap:0.2" where the family is "denoising".
+        corruption: "wrong:RATE", "swap:RATE", "missing:RATE", several joined by +, or a layer; by
+            default "wrong:0.2" where the family is "denoising".
         **options: Other arguments of the family's builder.
 
     Returns:
@@ -112,6 +121,8 @@ def cell_corruption(
             layer.columns = encoder.layout.column_of.tolist()
         if isinstance(layer, MissingCorruption) and layer.fill is None:
             layer.fill = fill.tolist()
+        if isinstance(layer, WrongCorruption) and layer.numbers is None:
+            layer.numbers = list(range(len(encoder.layout.values)))
     return corruption
 
 
@@ -123,7 +134,7 @@ def _read(text):
         kind = ""
     if kind not in CORRUPTIONS:
         raise ValueError(
-            "corruption must be swap:RATE or missing:RATE for tables, several joined by +. "
-            f"Received: corruption={text!r}. Try swap:0.1"
+            "corruption must be wrong:RATE, swap:RATE or missing:RATE for tables, several joined "
+            f"by +. Received: corruption={text!r}. Try wrong:0.2"
         )
     return CORRUPTIONS[kind](rate)

@@ -35,7 +35,7 @@ def make_scaler(name: str, rows: Data, x: Any = None) -> keras.layers.Layer | No
 
 
 def default_family(rows: Data) -> str:
-    """The family where none is asked for: of tables one whose cells are swapped in training."""
+    """The family where none is asked for: of tables one that is trained with wrong cells."""
     return "stacked" if rows.schema is None else "denoising"
 
 

@@ -26,6 +26,7 @@ LAYERS = {
     "SaltPepperDropout": lambda: layers.SaltPepperDropout(0.3, 0.4, low=-1.0, high=2.0, seed=1),
     "SpatialWinnerTakeAll": lambda: layers.SpatialWinnerTakeAll(0.5),
     "SwapCorruption": lambda: layers.SwapCorruption(0.3, [0, 1], seed=1),
+    "WrongCorruption": lambda: layers.WrongCorruption(0.3, [0, 1], [0], seed=1),
     "WinnerTakeAll": lambda: layers.WinnerTakeAll(0.5),
 }
 CONCRETE = {

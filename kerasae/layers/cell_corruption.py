@@ -144,6 +144,8 @@ class SwapCorruption(CellCorruption):
 
 # Of the numbers that are wrong, the share that is moved, and by how many standard deviations at most.
 MOVED, FURTHEST = 0.5, 4.0
+# Of what is handed on, the largest magnitude.
+BOUND = 4.0
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -154,8 +156,9 @@ class WrongCorruption(SwapCorruption):
     b \sim \mathrm{Bernoulli}(1/2), \; u \sim \mathrm{Uniform}(-4, 4)$$
 
     with probability `rate`, the standard deviation s_j of the batch, and b = 0 for levels. A
-    swapped cell is always one that occurs; a typing error may be far from all that do. A model
-    that has never met such a cell follows it.
+    swapped cell is always one that occurs; a typing error may be far from all that do, and a model
+    that has never met such a cell follows it. What is handed on lies in [-4, 4], at inference too:
+    a cell that is further out must not drown the others of its row.
 
     Args:
         rate: Fraction of the cells that are replaced, in [0, 1].
@@ -180,6 +183,8 @@ class WrongCorruption(SwapCorruption):
         >>> wrong = np.asarray(layer(rows, training=True))
         >>> bool(abs(wrong[:, 0]).max() > 2), set(wrong[:, 1].tolist())
         (True, {1.0, -1.0})
+        >>> np.asarray(layer(np.array([[-0.5, 99.0]]))).tolist()
+        [[-0.5, 4.0]]
     """
 
     def __init__(
@@ -192,6 +197,11 @@ class WrongCorruption(SwapCorruption):
     ) -> None:
         super().__init__(rate, columns, seed, **kwargs)
         self.numbers = None if numbers is None else [int(i) for i in numbers]
+
+    identity_at_inference = False
+
+    def call(self, inputs, training=False):
+        return ops.clip(super().call(inputs, training=training), -BOUND, BOUND)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, with what was filled in since."""

@@ -134,6 +134,21 @@ def test_swap_takes_cells_from_the_same_column_whole(table):
     assert 0.2 < changed / len(model.schema) < 0.5  # some are swapped for their equals
 
 
+def test_wrong_cells_are_swapped_levels_and_numbers_within_the_bound(table):
+    model = kerasae.table_autoencoder(table, (8, 2), corruption="wrong:1.0")
+    encoded = model.scaler(model.schema.codes(table))
+    layer = model.encoder.layers[0]
+    wrong = keras.ops.convert_to_numpy(layer(encoded, training=True))
+    count = len(model.scaler.layout.values)
+    encoded = keras.ops.convert_to_numpy(encoded)
+    assert np.isin(wrong[:, count:], encoded[:, count:]).all()
+    occurs = [np.isin(wrong[:, j], encoded[:, j]).mean() for j in range(count)]
+    np.testing.assert_allclose(occurs, 0.5, atol=0.15)  # half of the numbers are moved
+    assert abs(wrong).max() == 4
+    far = np.full_like(encoded, 99)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(layer(far)), 4 + 0 * far)
+
+
 def test_missing_corruption_makes_cells_as_the_encoder_does(table):
     model = kerasae.table_autoencoder(table, (8, 2), corruption="swap:0.1+missing:1.0")
     encoded = model.scaler(model.schema.codes(table))

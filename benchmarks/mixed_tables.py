@@ -108,9 +108,8 @@ def h2o_codes(train, test, schema, settings):
 def by_h2o(train, test, schema, epochs, scaled):
     """H2O's autoencoder, as long trained as the last fifth of the training rows choose.
 
-    Args:
-        scaled: Whether by its own scaling, which divides numbers by their range, beside which
-            levels weigh most; else by standard deviations.
+    Its own scaling divides numbers by their range, beside which levels weigh most; the other is by
+    standard deviations.
     """
     cut = round(0.8 * len(train))
     first, last = train.iloc[:cut], train.iloc[cut:]

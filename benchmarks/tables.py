@@ -17,7 +17,7 @@ from results import FOLDER, read
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "benchmarks" / "README.md"]
-DOCUMENTS += [ROOT / "docs" / name for name in ("anomalies.md", "families.md", "large.md")]
+DOCUMENTS += [ROOT / "docs" / name for name in ("anomalies.md", "families.md", "large.md", "tables.md")]
 MARKED = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}
@@ -227,6 +227,14 @@ def beyond_papers():
     return (), ["model", "measure, test rows", "kerasae"], body
 
 
+def wrong_cells():
+    """Means over tables of how well wrong cells are found."""
+    names = "ROC AUC", "average precision", "right column", "expected", "error"
+    rows = [row for row in rows_of("wrong_cells") if row["table"] == "mean"]
+    body = [[row["family"], *(f"{row[name]:.3f}" for name in names)] for row in rows]
+    return ("wrong_cells",), ["mean of four tables", *names], body
+
+
 def measured(row):
     """A number with as many digits as its measure has, and its standard error."""
     digits = {"squared": 3, "mse": 4, "Parzen": 1}.get(row["measure"].split()[0], 2)
@@ -286,6 +294,22 @@ TABLES = {
         plain,
         "series_anomalies",
         {"detector": "", **dict.fromkeys(SERIES_METRICS, ".1f")},
+    ),
+    "wrong_cells": wrong_cells,
+    "mixed_reconstruction": partial(
+        plain,
+        "mixed_tables-reconstruction",
+        {"table": "", "reconstruction by": "", "R2": ".3f", "right": ".3f", "s": ".1f"},
+    ),
+    "mixed_anomalies": partial(
+        plain,
+        "mixed_tables-anomalies",
+        {"table": "", "rows": "", "AUC": ".3f", "codings moved": ".2f"},
+    ),
+    "imputation": partial(
+        plain,
+        "imputation",
+        {"table": "", "imputed by": "", "error": ".3f", "right": ".3f", "s": ".1f"},
     ),
     "papers": beside_papers,
     "others": beyond_papers,

@@ -26,10 +26,9 @@ from kerasae.models.recipes import default_batch_size
 from kerasae.tables import Schema
 
 NAMES = "Computers", "Benefits", "Chile", "Workinghours"
-WRONG, STEPS, SEEDS = 0.01, 9000, 2
+WRONG, STEPS, SEEDS = 0.01, 9000, 1
 WAYS = {
     "stacked, half as many codings": ("stacked", None, 64, 2),
-    "swap:0.2, half as many": ("denoising", "swap:0.2", 64, 2),
     "swap:0.2, as many": ("denoising", "swap:0.2", 64, 1),
     "wrong:0.2, as many": ("denoising", "wrong:0.2", 64, 1),
     "wrong:0.2, 128 units, as many": ("denoising", "wrong:0.2", 128, 1),

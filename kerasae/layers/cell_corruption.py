@@ -142,7 +142,7 @@ class SwapCorruption(CellCorruption):
         return cells
 
 
-# Of the numbers that are wrong, the share that is moved, and by how many standard deviations at most.
+# Of the wrong numbers, the share that is moved, and by how many standard deviations at most.
 MOVED, FURTHEST = 0.5, 4.0
 # Of what is handed on, the largest magnitude.
 BOUND = 4.0

@@ -17,7 +17,9 @@ from results import FOLDER, read
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "benchmarks" / "README.md"]
-DOCUMENTS += [ROOT / "docs" / name for name in ("anomalies.md", "families.md", "large.md", "tables.md")]
+DOCUMENTS += [
+    ROOT / "docs" / name for name in ("anomalies.md", "families.md", "large.md", "tables.md")
+]
 MARKED = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}

@@ -13,8 +13,8 @@ def impute(model: Autoencoder, x: Any, *, rounds: int = 1, batch_size: int = 409
     """Fills the missing cells of a table.
 
     A cell is filled by the model's reconstruction of its row. In further rounds the model sees the
-    cells that it filled. A model that was trained with cells missing, by
-    `corruption="missing:0.2"`, fills them best.
+    cells that it filled; on the tables that were measured, numbers were better after one. A model
+    that was trained with cells missing, by `corruption="missing:0.4"`, fills them best.
 
     Args:
         model: An `Autoencoder` with a schema.

@@ -22,9 +22,9 @@ TRAINING_ROWS, TRAINING_VALUES = 1_000_000, 2**28
 # Rows that thresholds and p-values are taken from, at most.
 HELD_OUT_ROWS = 10_000
 # Rows that all are compared with to see which are left out, at most.
-COMPARED_ROWS = 2000
+COMPARED_ROWS = 1000
 # Rows that a model keeps. Of contaminated rows a share is as good a measure as single neighbors.
-MEMORY, CONTAMINATED_MEMORY = 5000, 1000
+MEMORY, CONTAMINATED_MEMORY = 5000, 500
 BATCH_SIZE = 64
 # Values that rows may be repeated to, so that a pass over few rows is not over at once.
 REPEATED_VALUES = 2**24
@@ -50,7 +50,7 @@ class Detector:
         levels: Levels of noise to look at a row with, above 0; the model is trained from the lowest
             to twice the highest.
         memory: How many training rows to keep in the model, at most, at least 2; by default 5000,
-            or 1000 with a contamination. They are data of yours: whoever has the model has them.
+            or 500 with a contamination. They are data of yours: whoever has the model has them.
         neighbors: How many of the nearest kept rows count, at least 1; by default 1, or with a
             contamination a twentieth of those kept and at least 5: rows that should have been left
             out may be among them, and near each other.

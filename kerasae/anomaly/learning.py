@@ -195,15 +195,26 @@ def own_distances(
     """
     rows = model._checked_rows(rows, "x")
     memory = scaled_rows(model, rows[compared])
+    center = memory.mean(axis=0)
+    memory -= center
     count = min(max(5, math.ceil(share * len(memory))), len(memory) - 1)
-    near = [
-        _without_own(distances_to(memory, scaled_rows(model, piece), count + 1))
-        for piece in _pieces(rows)
-    ]
-    return np.concatenate(near)
+    place = np.full(len(rows), -1)
+    place[compared] = np.arange(len(compared))
+    means = []
+    for piece, places in zip(_pieces(rows), _pieces(place), strict=True):
+        scaled = scaled_rows(model, piece, PIECE) - center
+        with np.errstate(all="ignore"):  # of rows so far away that their squares are infinite
+            squares = np.square(memory).sum(axis=1) - 2 * scaled @ memory.T
+            squares += np.square(scaled).sum(axis=1)[:, None]
+        own = np.flatnonzero(places >= 0)
+        squares[own, places[own]] = np.inf
+        # Digits that products lose are few in a mean over so many.
+        nearest = np.partition(squares, count - 1, axis=1)[:, :count]
+        means.append(np.sqrt(np.maximum(nearest, 0)).mean(axis=1))
+    return np.nan_to_num(np.concatenate(means), nan=np.inf)
 
 
-def _without_own(near, least=1e-6):
+def _without_own(near, least):
     """Means of distances, in order, without the first where it is that of the row to itself."""
     # A copy in the memory is the row itself, or another that counts as little.
     own = near[:, 0] <= least

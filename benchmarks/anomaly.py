@@ -3,7 +3,7 @@
     pip install -e '.[anomaly-bench]'
     KERASAE_DATA_DIR=FOLDER python benchmarks/anomaly.py
 
-The sets are the `.npz` files in FOLDER/adbench. The protocols:
+The sets are the `.npz` files in FOLDER/adbench, or in the folder of `--data`. The protocols:
 
 - `normals`: training on a random 70% of the normal rows, tested on the others and all anomalies.
 - `half`: training on the first half of the normal rows in the order of the file, of sets under 1,000
@@ -253,8 +253,9 @@ def main():
     parser.add_argument("--only", nargs="+", default=[""], help="Parts of detectors' names.")
     parser.add_argument("--resume", action="store_true", help="Keep what the file has.")
     parser.add_argument("--sets", nargs="+", default=[""], help="Parts of sets' names.")
+    parser.add_argument("--data", type=Path, help="Another folder of sets; see keel_sets.py.")
     settings = parser.parse_args()
-    folder = Path(os.environ["KERASAE_DATA_DIR"]) / "adbench"
+    folder = settings.data or Path(os.environ["KERASAE_DATA_DIR"]) / "adbench"
     paths = sorted(folder.glob("*.npz"), key=lambda path: int(path.stem.split("_")[0]))
     paths = [path for path in paths if any(part in path.stem for part in settings.sets)]
     chosen = [name for name in DETECTORS if any(part in name for part in settings.only)]

@@ -17,8 +17,9 @@
 # # 19.5 A detector of anomalies in a table
 #
 # `kerasae.anomaly.Detector` scores a row by two parts: how little its columns fit together, and how far it
-# is from other rows. This notebook shows what each of them sees, on a table of pumps. The temperature of a
-# pump follows from its load, the current from load and kind; the vibrations depend on nothing.
+# is from other rows. This notebook shows what each of them sees, on a table of pumps with words, numbers and
+# missing cells. The temperature of a pump follows from its load, the current from load and kind; the vibrations
+# depend on nothing.
 
 # %%
 import matplotlib.pyplot as plt
@@ -35,11 +36,11 @@ def pumps(n, seed, loads=(0.2, 1.0)):
     factor = np.select([kind == "small", kind == "medium"], [4.0, 7.0], 12.0)
     return pd.DataFrame(
         {
-            "load": load,
+            "kind": kind,
+            "load": np.where(rng.random(n) < 0.05, np.nan, load),
             "temperature": 40 + 35 * load + rng.normal(0, 1.5, n),
             "current": factor * load + rng.normal(0, 0.3, n),
             **{f"vibration_{i}": rng.normal(6, 0.5, n) for i in range(8)},
-            **{f"kind_{name}": (kind == name).astype(float) for name in np.unique(kind)},
         }
     )
 
@@ -48,21 +49,23 @@ normal = pumps(3000, seed=0)
 normal.head()
 
 # %% [markdown]
-# Two kinds of trouble. In the first, a pump has not the temperature of its load, but that of another pump: an
-# ordinary value. In the second, temperature and current fit the load, but the load has never been so high.
+# Three kinds of trouble. In the first, a pump has not the temperature of its load, but that of another pump: an
+# ordinary value. In the second, a large pump is entered as a small one: an ordinary word. In the third, all fits the
+# load, but the load has never been so high.
 
 # %%
 new = pumps(400, seed=1)
-wrong = pumps(40, seed=2).assign(temperature=pumps(40, seed=3).temperature)
+temperature = pumps(40, seed=2).assign(temperature=pumps(40, seed=3).temperature)
+entered = pumps(400, seed=5).query("kind == 'large'").head(40).assign(kind="small")
 overload = pumps(40, seed=4, loads=(1.2, 1.6))
-rows = pd.concat([new, wrong, overload], ignore_index=True)
-label = np.repeat(["normal", "temperature", "overload"], [400, 40, 40])
+rows = pd.concat([new, temperature, entered, overload], ignore_index=True)
+label = np.repeat(["normal", "temperature", "kind", "overload"], [400, 40, 40, 40])
 
 detector = kerasae.anomaly.Detector().fit(normal, verbose=0)
 found = detector.explain(rows)
 
 figure, axes = plt.subplots(figsize=(6, 5))
-for name in ("normal", "temperature", "overload"):
+for name in ("normal", "temperature", "kind", "overload"):
     chosen = label == name
     axes.scatter(found.within[chosen], found.between[chosen], s=14, alpha=0.7, label=name)
 axes.set_xlabel("within: how little the columns fit together")
@@ -82,7 +85,7 @@ pd.DataFrame(
             part: roc_auc_score(label[keep] == name, getattr(found, part)[keep])
             for part in ("within", "between", "anomaly_score")
         }
-        for name in ("temperature", "overload")
+        for name in ("temperature", "kind", "overload")
         for keep in [(label == "normal") | (label == name)]
     }
 ).round(3)
@@ -96,16 +99,18 @@ scores = detector.score(rows)
 pd.crosstab(label, scores.is_anomaly)
 
 # %% [markdown]
-# Which columns are to blame? Contributions add up to the score. `expected` says in which direction a value is odd.
+# Which columns are to blame? Contributions add up to the score, those of a category's levels in its column. `expected`
+# says in which direction a value is odd, or which word was to be expected.
 
 # %%
 columns = list(normal.columns)
-for row in (405, 450):
+for row in (405, 445, 485):
     print(label[row], f"score {found.anomaly_score[row]:.1f}, p-value {scores.p_value[row]:.4f}")
     for column, share, expected in found.worst(row, columns=columns):
-        print(
-            f"  {column}: {rows[column][row]:.2f}, expected {expected:.2f}, {share:.0%} of the score"
+        value, usual = (
+            one if isinstance(one, str) else f"{one:.2f}" for one in (rows[column][row], expected)
         )
+        print(f"  {column}: {value}, expected {usual}, {share:.0%} of the score")
 
 # %% [markdown]
 # The rows in the memory are part of the model, and of its exports: keep that in mind where they are personal. `memory`

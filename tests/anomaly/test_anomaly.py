@@ -21,14 +21,23 @@ def rows():
     return draw(6000)
 
 
-@pytest.fixture
-def model(rows):
+@pytest.fixture(scope="module")
+def trained():
+    rows = draw(6000)[:1000]
     scaler = RangeScaling()
-    scaler.adapt(rows[:1000])
+    scaler.adapt(rows)
     model = stacked_autoencoder((10,), (3,), scaler=scaler)
     model.compile(keras.optimizers.Adam(0.01))
-    model.fit(rows[:1000], epochs=20, verbose=0)
+    model.fit(rows, epochs=20, verbose=0)
     return model
+
+
+@pytest.fixture
+def model(trained):
+    """Each test has it as it was trained."""
+    weights = trained.get_weights()
+    yield trained
+    trained.set_weights(weights)
 
 
 def test_the_parts_of_a_score(model, rows):

@@ -221,27 +221,27 @@ def test_sample_weights_and_labels_come_as_rows_do():
         keras.ops.convert_to_tensor(numbers),
     ]
 
-    def trained(weights):
-        keras.utils.set_random_seed(0)
-        made = kerasae.stacked_autoencoder((6,), (4, 2))
-        made.fit(X, sample_weight=weights, shuffle=False, verbose=0)
-        return made.encode(X)
+    made = kerasae.stacked_autoencoder((6,), (4, 2))
+    network = kerasae.supervised_from(made, keras.layers.Dense(1))
+    network.compile("adam", "mse")
+
+    def weighted(weights):
+        return made.evaluate(X, sample_weight=weights, verbose=0)
 
     def labelled(labels):
-        keras.utils.set_random_seed(0)
-        source = kerasae.stacked_autoencoder((6,), (4, 2))
-        network = kerasae.supervised_from(source, keras.layers.Dense(1))
-        network.compile("adam", "mse")
-        network.fit(X, labels, shuffle=False, verbose=0)
-        return network.predict(X, verbose=0)
+        return network.evaluate(X, labels, verbose=0)
 
-    weighted, labels = trained(numbers), labelled(numbers)
+    assert weighted(numbers) != pytest.approx(weighted(np.ones(400)), rel=1e-3)
+    assert labelled(numbers) != pytest.approx(labelled(numbers[::-1].copy()), rel=1e-6)
     for one in given:
-        np.testing.assert_allclose(trained(one), weighted, atol=1e-6)
-        np.testing.assert_allclose(labelled(one), labels, atol=1e-6)
+        assert weighted(one) == pytest.approx(weighted(numbers), rel=1e-6)
+        assert labelled(one) == pytest.approx(labelled(numbers), rel=1e-6)
     whole = np.arange(400)
     for one in (whole.tolist(), pd.Series(whole, dtype="Int64"), pd.DataFrame({"y": whole})):
-        np.testing.assert_allclose(labelled(one), labelled(whole), rtol=1e-5)
+        assert labelled(one) == pytest.approx(labelled(whole), rel=1e-6)
+    # The same goes for training, whose weights and labels are looked at in the same way.
+    made.fit(X, sample_weight=given[0], verbose=0)
+    network.fit(X, given[1], verbose=0)
     for bad in (pd.Series([*"ab"] * 200), ["a"] * 400):
         with pytest.raises(TypeError, match="y must hold real numbers. Received: 'a'"):
             labelled(bad)

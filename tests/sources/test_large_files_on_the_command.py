@@ -58,6 +58,7 @@ def test_numbers_in_parquet(kerasae, numbers, tmp_path):
     assert {one.name for one in tmp_path.glob("*.png")} >= {"anomalies--stream-errors.png"}
 
 
+@pytest.mark.slow
 def test_a_table_in_csv(kerasae, tmp_path):
     rng = np.random.default_rng(1)
     kind = rng.choice(["red", "blue"], 2000)

@@ -253,6 +253,7 @@ class Kill(keras.callbacks.Callback):
 
 @pytest.mark.parametrize("kind", ["source", "array"])
 @pytest.mark.parametrize("step", [27, 45])
+@pytest.mark.fast(every=2)
 def test_a_fit_goes_on_within_an_epoch_to_the_same_bits(numbers, tmp_path, monkeypatch, kind, step):
     monkeypatch.setattr(chunks, "SOURCE_BYTES", 4 * 4 * 32 * 5)  # five batches of 32
     rows = opened(numbers) if kind == "source" else numbers.to_numpy("float32")

@@ -20,6 +20,7 @@ LAYERS = {
     "KLSparsityRegularizer": lambda: layers.KLSparsityRegularizer(0.2, 0.1, (0, 1)),
     "KSparse": lambda: layers.KSparse(1, alpha=2.0),
     "MissingCorruption": lambda: layers.MissingCorruption(0.3, [0, 0], [0.0, 1.0], seed=1),
+    "MixedDense": lambda: layers.MixedDense(3, "float16", activation="tanh"),
     "NoiseLevelFeatures": layers.NoiseLevelFeatures,
     "RangeScaling": layers.RangeScaling,
     "ResidualDenoising": lambda: layers.ResidualDenoising(1, "tanh", 0.5, seed=1),

@@ -42,7 +42,7 @@ FAMILIES = {
 }
 # What replaces the library's own choice, where it does.
 WAYS = {
-    "chosen": {(xla, "XLA_STEPS"): 1, (xla, "XLA_STEPS_FUSED"): 1},
+    "chosen": {(xla, "XLA_STEPS"): 1},
     "XLA loop": {
         (training, "gains_by_xla"): lambda model, steps: True,
         (programs, "convolves"): lambda model: False,

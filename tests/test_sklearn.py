@@ -72,8 +72,8 @@ def global_states():
 # The contract -------------------------------------------------------------------------------------
 
 
-# The models are float32: copies and weights give the same to 1e-7, and the check wants 1e-9. See
-# test_a_weight_is_a_number_of_copies.
+# The models are float32: of one batch, copies and weights give the same to 1e-7, and the check
+# wants 1e-9. See test_a_weight_is_a_number_of_copies.
 @checks.parametrize_with_checks(
     BOTH,
     expected_failed_checks=lambda _: {

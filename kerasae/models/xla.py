@@ -6,13 +6,12 @@ from pathlib import Path
 import keras
 
 from kerasae.layers.base import autoencoder_layers, walk
-from kerasae.models.adam import FusedAdam
 from kerasae.models.chunks import on_processor
 
-# Rules for TensorFlow on a processor, measured on an AMD EPYC: the steps of a fit from which on XLA
-# saves more time than it takes to compile, which it does later where the update is fused anyway;
-# and XLA draws normal numbers slowly.
-XLA_STEPS, XLA_STEPS_FUSED = 1000, 5000
+# Rules for TensorFlow on a processor, measured on a quiet AMD EPYC: the steps of a fit from which
+# on XLA saves more time than it takes to compile (from 430 to 2,600, over four layouts and batches
+# of 32, 128 and 512); and XLA draws normal numbers slowly.
+XLA_STEPS = 1000
 XLA_NORMALS = 50
 
 
@@ -21,9 +20,8 @@ def gains_by_xla(model: keras.Model, steps: float) -> bool:
     layers = list(walk(model))
     normals = sum(layer.normals_per_row for layer in autoencoder_layers(model))
     keras_noise = (keras.layers.GaussianNoise, keras.layers.GaussianDropout)
-    least = XLA_STEPS_FUSED if isinstance(model.optimizer, FusedAdam) else XLA_STEPS
     return (
-        steps >= least
+        steps >= XLA_STEPS
         and not (has_matrix_units() and any(map(_in_bfloat16, layers)))
         and all(layer.supports_jit for layer in layers)
         and not convolves(model)

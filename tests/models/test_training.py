@@ -470,7 +470,7 @@ def test_what_xla_cannot_compile_is_trained_without_it(digits, monkeypatch):
             y.set_shape(x.shape)
             return y
 
-    monkeypatch.setattr(xla_rules, "XLA_STEPS_FUSED", 1)
+    monkeypatch.setattr(xla_rules, "XLA_STEPS", 1)
     encoder = keras.Sequential([keras.Input((64,)), Python(), keras.layers.Dense(10)])
     decoder = keras.Sequential([keras.Input((10,)), keras.layers.Dense(64)])
     made = kerasae.Autoencoder(encoder, decoder)
@@ -517,7 +517,7 @@ GAINS = {
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", GAINS)
 def test_long_fits_take_xla_where_it_pays(name, monkeypatch):
-    monkeypatch.setattr(xla_rules, "XLA_STEPS_FUSED", 4)
+    monkeypatch.setattr(xla_rules, "XLA_STEPS", 4)
     build, gains = GAINS[name]
     made, jits = build(), []
     made.compile()
@@ -527,18 +527,6 @@ def test_long_fits_take_xla_where_it_pays(name, monkeypatch):
     made.fit(x, batch_size=10, verbose=0)  # 2 steps
     made.fit(x, batch_size=10, epochs=2, verbose=0)  # 4
     assert jits == [False, True] if gains else [False]
-
-
-@pytest.mark.tensorflow
-def test_an_update_that_is_fused_needs_more_steps_for_xla(monkeypatch):
-    monkeypatch.setattr(xla_rules, "XLA_STEPS", 4)
-    monkeypatch.setattr(xla_rules, "XLA_STEPS_FUSED", 8)
-    gains = {
-        optimizer: [steps for steps in (3, 4, 7, 8) if xla_rules.gains_by_xla(made, steps)]
-        for optimizer in ("adam", "sgd")
-        for made in [model(optimizer=optimizer)]
-    }
-    assert gains == {"adam": [8], "sgd": [4, 7, 8]}
 
 
 @pytest.mark.tensorflow

@@ -55,13 +55,14 @@ def training():
     """Training time of every contender, as ratios."""
     names = "training_speed", "training_speed-deep"
     rows = [row for row in rows_of(*names) if "ratios" in row]
-    header = ["layout, batch", *rows[0]["ratios"], "PyTorch, s"]
+    pairs = list(dict.fromkeys(pair for row in rows for pair in row["ratios"]))
     body = [
         [f"{row['layout']}, {row['batch']}"]
-        + [f"{number:.2f}" for number in (*row["ratios"].values(), row["PyTorch, s"])]
+        + [f"{row['ratios'][pair]:.2f}" if pair in row["ratios"] else "" for pair in pairs]
+        + [f"{row['PyTorch, s']:.2f}"]
         for row in rows
     ]
-    return names, header, body
+    return names, ["layout, batch", *pairs, "PyTorch, s"], body
 
 
 def short():

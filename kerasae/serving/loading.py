@@ -66,8 +66,17 @@ def versions(folder: str | os.PathLike[str]) -> dict[int, Path]:
 
     Those of other formats, such as ONNX, are left out.
     """
-    numbered = (path for path in Path(folder).iterdir() if NUMBER.fullmatch(path.name))
-    return {int(path.name): path for path in numbered if path.is_dir() and not _is_foreign(path)}
+    numbered = (Path(folder) / name for name in folders_in(folder) if NUMBER.fullmatch(name))
+    return {int(path.name): path for path in numbered if not _is_foreign(path)}
+
+
+def folders_in(folder: str | os.PathLike[str]) -> list[str]:
+    """Names of the folders in a folder, by one look at it.
+
+    Where this one is moved meanwhile, each path that is asked by itself is no folder any more.
+    """
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries if entry.is_dir()]
 
 
 def _is_foreign(folder):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasae.serving.batching import Batcher
-from kerasae.serving.loading import Loader, footprint, versions
+from kerasae.serving.loading import Loader, folders_in, footprint, versions
 from kerasae.serving.requests import RefusedError, invalid
 from kerasae.serving.saved_model import Bundle
 
@@ -239,8 +239,7 @@ class Store:
             # A SavedModel in memory refers to itself: only this frees its weights.
             self._released = False
             gc.collect()
-        paths = (path for path in self.folder.iterdir() if not path.name.startswith("."))
-        names = {path.name for path in paths if path.is_dir()}
+        names = {name for name in folders_in(self.folder) if not name.startswith(".")}
         for name in sorted(names | self._models.keys()):
             if self._stop.is_set():
                 return

@@ -1,3 +1,4 @@
+import os
 import shutil
 import threading
 import weakref
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kerasae.serving import Server
+from kerasae.serving.loading import folders_in
 from kerasae.serving.requests import RefusedError
 from kerasae.serving.store import Store
 from serving.client import predict, send
@@ -230,6 +232,26 @@ def test_a_folder_that_cannot_be_read_for_a_while_harms_nothing(plain, caplog, u
     assert caplog.text.count("cannot look at") == 1
     hidden.rename(plain)
     store.close(20)
+
+
+def test_a_folder_that_is_moved_within_a_look_is_seen_whole(plain, monkeypatch):
+    """Paths that are asked one by one would all be gone."""
+    real, hidden = os.scandir, Path(f"{plain}.away")
+
+    class Moved:
+        def __init__(self, folder):
+            self.entries = real(folder)
+
+        def __enter__(self):
+            entries = list(self.entries)
+            plain.rename(hidden)
+            return iter(entries)
+
+        def __exit__(self, *_):
+            hidden.rename(plain)
+
+    monkeypatch.setattr(os, "scandir", Moved)
+    assert folders_in(plain) == ["plain"]
 
 
 def test_folders_without_models(plain):

@@ -246,6 +246,7 @@ class Store:
             try:
                 self._renew(name, versions(self.folder / name) if name in names else {})
             except OSError as error:
+                folders_in(self.folder)  # raises where all of it is gone, which is said once
                 # The model is served as before.
                 self._warn(f"cannot look at {self.folder / name}: {error}")
 

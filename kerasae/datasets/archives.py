@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from kerasae.validation import required
+
 # What unpacks to more bytes than both is a decompression bomb. Deflate packs 1,032 to 1 at most,
 # measured data seldom over 20 to 1.
 MOST_TIMES = 100
@@ -24,6 +26,27 @@ def damaged(path: Path, word: str = "damaged") -> Iterator[None]:
     # A reader of a foreign format can raise any class, up to MemoryError and RecursionError.
     except Exception as error:
         raise ValueError(damage(error, path, word)) from error
+
+
+@contextlib.contextmanager
+def reading(path: Path, package: str | None = None) -> Iterator[None]:
+    """Reads a file or folder with a package: what is missing or may not be read is not damaged.
+
+    Args:
+        path: `pathlib.Path` of the file or folder.
+        package: Package that the format needs, or None.
+
+    Raises:
+        ValueError: It is damaged.
+        OSError: It cannot be opened.
+        ModuleNotFoundError: The package is missing.
+    """
+    if package:
+        required(package, f"{path.suffix or '.parquet'} files")  # a folder holds Parquet files
+    if not path.is_dir():
+        path.open("rb").close()
+    with damaged(path):
+        yield
 
 
 def damage(error: Exception, path: Path, word: str = "damaged") -> str:

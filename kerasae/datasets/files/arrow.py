@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kerasae.datasets.archives import check_memory, damaged
+from kerasae.datasets.archives import check_memory, reading
 from kerasae.validation import required
 
 
@@ -19,11 +19,9 @@ def feather_table(path: Path) -> Any:
         OSError: It cannot be opened.
         ModuleNotFoundError: pyarrow is missing.
     """
-    required("pyarrow", f"{path.suffix} files")
-    from pyarrow import feather  # noqa: PLC0415
+    with reading(path, "pyarrow"):
+        from pyarrow import feather  # noqa: PLC0415
 
-    path.open("rb").close()  # what may not be read is not damaged
-    with damaged(path):
         return feather.read_table(path)
 
 
@@ -38,13 +36,11 @@ def json_table(path: Path) -> Any:
         OSError: It cannot be opened.
         ModuleNotFoundError: pyarrow is missing.
     """
-    required("pyarrow", f"{path.suffix} files")
-    from pyarrow import json  # noqa: PLC0415
-
-    path.open("rb").close()
     size = path.stat().st_size
     check_memory(size, path)
-    with damaged(path):
+    with reading(path, "pyarrow"):
+        from pyarrow import json  # noqa: PLC0415
+
         block = min(max(size, 1 << 20), 1 << 30)
         return json.read_json(path, read_options=json.ReadOptions(block_size=block))
 

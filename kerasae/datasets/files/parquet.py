@@ -4,9 +4,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from kerasae.datasets.archives import check_memory, damaged
+from kerasae.datasets.archives import check_memory, damaged, reading
 from kerasae.datasets.files.table import rows_of_table
-from kerasae.validation import required
 
 
 def read_parquet(
@@ -37,12 +36,9 @@ def read_parquet(
 
 def parquet_table(path: Path) -> Any:
     """Reads a Parquet file, or a folder of such files, as a `pyarrow.Table`."""
-    required("pyarrow", ".parquet files")
-    from pyarrow import parquet  # noqa: PLC0415
+    with reading(path, "pyarrow"):
+        from pyarrow import parquet  # noqa: PLC0415
 
-    if path.is_file():
-        path.open("rb").close()  # what may not be read is not damaged
-    with damaged(path):
         files = parquet.ParquetDataset(path).files
     cells = 0
     for file in files:

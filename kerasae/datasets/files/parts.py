@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kerasae.datasets.archives import damaged
+from kerasae.datasets.archives import damaged, reading
 from kerasae.validation import required
 
 # Bytes of a piece that is read at once.
@@ -50,20 +50,17 @@ def parquet_parts(path: Path, first: int = 0) -> Parts:
         OSError: It cannot be opened.
         ModuleNotFoundError: pyarrow is missing.
     """
-    required("pyarrow", ".parquet files")
-    from pyarrow import dataset as datasets  # noqa: PLC0415
+    with reading(path, "pyarrow"):
+        from pyarrow import dataset as datasets  # noqa: PLC0415
 
-    if path.is_file():
-        path.open("rb").close()  # what may not be read is not damaged
-    # Page by page: a row group may have a gigabyte.
-    options = datasets.ParquetFragmentScanOptions(
-        use_buffered_stream=True,
-        buffer_size=2**16,
-        pre_buffer=False,
-        page_checksum_verification=True,
-    )
-    form = datasets.ParquetFileFormat(default_fragment_scan_options=options)
-    with damaged(path):
+        # Page by page: a row group may have a gigabyte.
+        options = datasets.ParquetFragmentScanOptions(
+            use_buffered_stream=True,
+            buffer_size=2**16,
+            pre_buffer=False,
+            page_checksum_verification=True,
+        )
+        form = datasets.ParquetFileFormat(default_fragment_scan_options=options)
         dataset = datasets.dataset(path, format=form, partitioning="hive")
     parts = []
     for fragment in dataset.get_fragments():
@@ -112,11 +109,9 @@ def feather_parts(path: Path, first: int = 0) -> Parts:
         OSError: It cannot be opened.
         ModuleNotFoundError: pyarrow is missing.
     """
-    required("pyarrow", f"{path.suffix} files")
-    from pyarrow import ipc  # noqa: PLC0415
+    with reading(path, "pyarrow"):
+        from pyarrow import ipc  # noqa: PLC0415
 
-    path.open("rb").close()
-    with damaged(path):
         names = tuple(_opened_arrow(path).schema.names)
         # Of one column alone: the batches may be packed.
         counted = _opened_arrow(path, ipc.IpcReadOptions(included_fields=[0]))
@@ -173,9 +168,7 @@ def json_parts(path: Path, first: int = 0) -> Parts:
         OSError: It cannot be opened.
         ModuleNotFoundError: pyarrow is missing.
     """
-    required("pyarrow", f"{path.suffix} files")
-    path.open("rb").close()
-    with damaged(path):
+    with reading(path, "pyarrow"):
         names = tuple(_opened_json(path).schema.names)
 
     def read(columns, predicate):
@@ -208,8 +201,7 @@ def npy_parts(path: Path, first: int = 0) -> Parts:
         ValueError: It is damaged, or holds pickled objects.
         OSError: It cannot be opened.
     """
-    path.open("rb").close()
-    with damaged(path):
+    with reading(path):
         mapped = np.lib.format.open_memmap(path, mode="r")
     return array_parts(mapped, first)
 

@@ -17,6 +17,7 @@ from kerasae.callbacks import StabilityGuard
 from kerasae.callbacks.stability_guard import mean_error, sample
 from kerasae.layers.rolling import follow_rows
 from kerasae.models import Autoencoder, recipes
+from kerasae.sklearn.copies import as_weights
 from kerasae.tables import Schema, table_autoencoder
 from kerasae.validation import as_numbers, check_count, names_of
 
@@ -151,7 +152,8 @@ class AutoencoderEstimator(BaseEstimator):
         self._check_parameters()
         x, weight = self._training_rows(X, sample_weight, first=True)
         rng = check_random_state(self.random_state)
-        train, held_out = self._split(x, weight, rng)
+        once = as_weights(x, weight, self.batch_size or recipes.default_batch_size(len(x)))
+        train, held_out = self._split(*once, rng)
         self._begin(*train, held_out and held_out[0], rng)
         callbacks = [StabilityGuard()]
         if self.tol is not None or self.early_stopping:

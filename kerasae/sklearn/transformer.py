@@ -71,6 +71,9 @@ class AutoencoderTransformer(
         n_features_in_: Number of columns.
         feature_names_in_: Names of the columns, where `fit` was given a table with names.
 
+    Weights and copies of a row train the same model where the rows make one step of `batch_size`;
+    in several steps they differ by what the batches are.
+
     Raises:
         ValueError: In `fit`: a parameter that is out of its range or does not go with the family,
             rows that are not finite, or training that diverges.

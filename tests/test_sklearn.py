@@ -94,11 +94,11 @@ def test_names_of_outputs(check):
 @pytest.mark.slow
 @checks.parametrize_with_checks(
     [AutoencoderTransformer(max_iter=3), AutoencoderDetector(max_iter=3, guard=1.0)],
-    expected_failed_checks=lambda one: {
-        "check_sample_weight_equivalence_on_dense_data": "the guard's covariance has no weights"
-    }
-    if hasattr(one, "guard")
-    else {},
+    expected_failed_checks=lambda one: (
+        {"check_sample_weight_equivalence_on_dense_data": "the guard's covariance has no weights"}
+        if hasattr(one, "guard")
+        else {}
+    ),
 )
 def test_the_contract_in_several_batches(estimator, check):
     check(estimator)

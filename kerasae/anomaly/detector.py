@@ -61,7 +61,8 @@ class Detector:
         model: The calibrated `Autoencoder`, after `fit`. It is saved and exported as any other:
             `model.save`, `kerasae.export_saved_model(model, ...)`, its scores and explanations
             included.
-        kept: bool, (rows,): which rows were not left out as anomalies, after `fit`.
+        kept: bool, (rows,): which rows were not left out as anomalies, after `fit`. Of more than a
+            million rows those that were not drawn count as kept.
 
     Raises:
         ValueError: An argument that cannot be.
@@ -155,9 +156,12 @@ class Detector:
         model = self._new_model(rows[np.sort(order[:most])], names, schema)
         self.kept = np.ones(len(rows), bool)
         if self.contamination:
-            distances = own_distances(model, rows, order[:COMPARED_ROWS], self.contamination)
-            self.kept = distances <= np.quantile(distances, 1 - self.contamination)
-            order = order[self.kept[order]]
+            # Of many rows most are not trained on, and looking at all would take minutes.
+            order = order[: most + self._held_out_rows(len(order))]
+            distances = own_distances(model, rows[order], COMPARED_ROWS, self.contamination)
+            kept = distances <= np.quantile(distances, 1 - self.contamination)
+            self.kept[order] = kept
+            order = order[kept]
         count = self._held_out_rows(len(order))
         apart, train = np.sort(order[:count]), np.sort(order[count:][:most])
         self._train(model, rows[train], verbose)

@@ -180,34 +180,32 @@ def own_scores(
 
 
 def own_distances(
-    model: "Autoencoder", rows: np.ndarray, compared: np.ndarray, share: float
+    model: "Autoencoder", rows: np.ndarray, compared: int, share: float
 ) -> np.ndarray:
-    """Mean distances of rows to the nearest share of some of them, and at least to 5.
+    """Mean distances of rows to the nearest share of the first of them, and at least to 5.
 
     Args:
         model: A model whose scaler is adapted.
-        rows: All rows.
-        compared: Numbers of those that they are compared with, at least 2.
+        rows: Rows in random order.
+        compared: How many of the first they are compared with, at least 2.
         share: How many of these, in (0, 1).
 
     Returns:
         Array of shape (rows,).
     """
     rows = model._checked_rows(rows, "x")
-    memory = scaled_rows(model, rows[compared])
+    memory = scaled_rows(model, rows[:compared])
     center = memory.mean(axis=0)
     memory -= center
     count = min(max(5, math.ceil(share * len(memory))), len(memory) - 1)
-    place = np.full(len(rows), -1)
-    place[compared] = np.arange(len(compared))
     means = []
-    for piece, places in zip(_pieces(rows), _pieces(place), strict=True):
-        scaled = scaled_rows(model, piece, PIECE) - center
+    for start in range(0, len(rows), PIECE):
+        scaled = scaled_rows(model, rows[start : start + PIECE], PIECE) - center
         with np.errstate(all="ignore"):  # of rows so far away that their squares are infinite
             squares = np.square(memory).sum(axis=1) - 2 * scaled @ memory.T
             squares += np.square(scaled).sum(axis=1)[:, None]
-        own = np.flatnonzero(places >= 0)
-        squares[own, places[own]] = np.inf
+        if start < len(memory):  # no row meets itself
+            np.fill_diagonal(squares[:, start:], np.inf)
         # Digits that products lose are few in a mean over so many.
         nearest = np.partition(squares, count - 1, axis=1)[:, :count]
         means.append(np.sqrt(np.maximum(nearest, 0)).mean(axis=1))

@@ -377,6 +377,13 @@ def test_anomalies_that_are_many_and_alike_are_left_out():
     assert detector.model.anomaly.parts.neighbors == 25
 
 
+def test_of_many_rows_only_those_that_are_drawn_are_looked_at(monkeypatch):
+    monkeypatch.setattr("kerasae.anomaly.detector.TRAINING_ROWS", 300)
+    detector = Detector(contamination=0.1, steps=100).fit(draw(3000), verbose=0)
+    # 300 to train on and 600 held out.
+    assert (~detector.kept).sum() == 90
+
+
 @pytest.mark.slow
 @pytest.mark.tensorflow
 def test_onnx_of_a_table_takes_its_codes(of_table, tmp_path):

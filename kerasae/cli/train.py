@@ -35,6 +35,7 @@ from kerasae.cli.terminal import (
 
 # Image files are held up to this part of the memory, and streamed beyond it.
 HELD = 8
+TEST_VALUES = 2**16  # of a step of testing, at least a batch
 BACKUP_SECONDS = 1  # between two backups: what a run that is killed has to do again
 
 
@@ -361,6 +362,7 @@ def _fit(autoencoder, rows, epochs, batch_size, patience, folder, guard):
             validation_data=rows.x_test,
             epochs=epochs,
             batch_size=None if rows.more else batch_size,
+            validation_batch_size=max(batch_size, TEST_VALUES // max(1, rows.x[0].size)),
             verbose=0,
             callbacks=[showing, *_rows_shown(rows, progress, batch_size), guard, *stops, backup],
         )

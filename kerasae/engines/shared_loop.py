@@ -10,7 +10,7 @@ import numpy as np
 from kerasae.datasets.opened import OpenedRows
 from kerasae.datasets.row_source import RowSource
 from kerasae.models.chunks import Chunk, Chunks, Rows, SourceRows, each
-from kerasae.models.programs import Programs
+from kerasae.models.jax_programs import JaxPrograms, loop_of, one_step
 from kerasae.models.training import evaluate_rows, fit_rows
 
 # Steps of one execution, the same for all processes, which wait for each other in each step.
@@ -105,9 +105,13 @@ class SharedRows:
         """Steps of an epoch."""
         return self.rows.num_batches
 
-    def chunks(self, seed: Any = None, ahead: Any = None) -> Iterator[Chunk]:
+    def prepare(self, seed: Any) -> None:
+        """Does what can be done for an epoch before it begins."""
+        self.rows.prepare(seed)
+
+    def chunks(self, seed: Any = None) -> Iterator[Chunk]:
         """The chunks of one epoch, of all processes together."""
-        for chunk in self.rows.chunks(seed, ahead):
+        for chunk in self.rows.chunks(seed):
             order = np.asarray(chunk.order)[: chunk.rows]
             share = functools.partial(_spread, order=order)
             yield chunk._replace(parts=each(share, chunk.parts))
@@ -132,7 +136,7 @@ def _sharding(*axes):
     return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
 
 
-class SharedPrograms(Programs):
+class SharedPrograms(JaxPrograms):
     """Programs whose steps take the rows of all processes, and give each the same weights.
 
     Between programs a process holds the state as if it were alone, so that callbacks, backups and
@@ -143,7 +147,7 @@ class SharedPrograms(Programs):
         """As many in each process, however long they took it."""
         return STEPS
 
-    def _program_on_jax(self, kind, chunk, where):
+    def _make(self, kind, chunk, where):
         return self._program(_over_processes, kind, chunk, chunk.batch_size, chunk.rest)
 
 
@@ -152,33 +156,22 @@ def _over_processes(step, batch_of, size, rest_size):
 
     everywhere = _sharding()
 
-    def one(state, parts, row, size):
-        def take(part):
+    def take(parts, row, size):
+        def rows_of(part):
             rows = jax.lax.dynamic_slice_in_dim(part, row, size, 1)
             return rows.reshape(-1, *part.shape[2:])
 
-        logs, new_state = step(state, batch_of(jax.tree.map(take, parts)))
-        return jax.tree.unflatten(jax.tree.structure(state), jax.tree.leaves(new_state)), logs
+        return each(rows_of, parts)
 
-    @functools.partial(jax.jit, out_shardings=everywhere)
-    def loop(state, parts, first, end, rest):
-        def body(i, carry):
-            return one(carry[0], parts, first + i * size, size)
-
-        _, logs = jax.eval_shape(lambda: one(state, parts, first, size))
-        logs = jax.tree.map(lambda spec: jax.numpy.zeros(spec.shape, spec.dtype), logs)
-        carry = jax.lax.fori_loop(0, (end - first) // size, body, (state, logs))
-        if rest_size:
-            last = lambda carry: one(carry[0], parts, end, rest_size)  # noqa: E731
-            carry = jax.lax.cond(rest, last, lambda carry: carry, carry)
-        return carry
+    loop = loop_of(one_step(step, take, batch_of), size, rest_size, 1, everywhere)
 
     def whole(array):
         array = jax.device_put(array, jax.local_devices()[0])
         return jax.make_array_from_single_device_arrays(array.shape, everywhere, [array])
 
     def program(state, chunk, first, end, rest):
-        found = loop(jax.tree.map(whole, state), chunk.parts, first, end, rest)
+        blocks = (end - first) // size
+        found = loop(jax.tree.map(whole, state), chunk.parts, first, blocks, rest)
         state, logs = jax.tree.map(lambda array: array.addressable_data(0), found)
         return logs, state
 

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -53,11 +52,11 @@ class Chunks(Protocol):
     def num_batches(self) -> int | None:
         """Steps of an epoch, None where that is not known yet."""
 
-    def chunks(self, seed: Any = None, ahead: Any = None) -> Iterator[Chunk]:
-        """The chunks of one epoch, in the order that follows from a seed.
+    def chunks(self, seed: Any = None) -> Iterator[Chunk]:
+        """The chunks of one epoch, in the order that follows from a seed."""
 
-        What can be done ahead for the next epoch, whose seed is given, is done in a thread.
-        """
+    def prepare(self, seed: Any) -> None:
+        """Does what can be done for an epoch before it begins."""
 
 
 class Rows:
@@ -92,7 +91,7 @@ class Rows:
         size = sum(part.nbytes for part in self.parts if part is not None)
         self._pieces = 1 if on_processor() else max(1, math.ceil(size / CHUNK_BYTES))
         self._resident = each(on_device, self.parts) if self._pieces == 1 else None
-        self._drawn: Drawn | None = None
+        self._drawn: tuple[Any, Any] | None = None  # an order, and the seed that it follows from
 
     def __len__(self) -> int:
         return len(self.parts[0])
@@ -106,12 +105,19 @@ class Rows:
         """The indices of the rows in the order that follows from a seed."""
         return _order(len(self), np.random.default_rng(seed), self.shuffle, self.batch_size)
 
-    def chunks(self, seed: Any = None, ahead: Any = None) -> Iterator[Chunk]:
+    def prepare(self, seed: Any) -> None:
+        """Draws the order of an epoch and puts it on the device, unless that is done already."""
+        key = tuple(seed) if self.shuffle else None
+        if self._drawn is None or self._drawn[0] != key:
+            order = self.order(seed)
+            self._drawn = key, order if self._resident is None else on_device(order)
+
+    def chunks(self, seed: Any = None) -> Iterator[Chunk]:
         """The chunks of one epoch."""
-        order = self._drawn.result(seed) if self._drawn else self.order(seed)
-        self._drawn = None if ahead is None else Drawn(self.order, ahead)
+        self.prepare(seed)
+        order = self._drawn[1]  # type: ignore[index]
         if self._resident is not None:
-            return iter([self._chunk(self._resident, order, len(order))])
+            return iter([self._chunk(self._resident, order, len(self))])
         by = math.ceil(self.num_batches / self._pieces) * self.batch_size
         pieces = (order[first : first + by] for first in range(0, len(self), by))
         return read_ahead(self._gathered(piece, by) for piece in pieces)
@@ -119,36 +125,11 @@ class Rows:
     def _gathered(self, order, rows):
         index = np.resize(order, rows)  # the last chunk is filled up, with rows that are not used
         parts = each(lambda part: on_device(part[index]), self.parts)
-        return self._chunk(parts, np.arange(rows, dtype="int32"), len(order))
+        return self._chunk(parts, on_device(np.arange(rows, dtype="int32")), len(order))
 
     def _chunk(self, parts, order, rows):
-        order, rest = keras.ops.convert_to_tensor(order), len(self) % self.batch_size
+        rest = len(self) % self.batch_size
         return Chunk(parts, order, rows, self.batch_size, rest, self.target_is_input)
-
-
-class Drawn:
-    """An order that is drawn in a thread.
-
-    Args:
-        draw: Function from a seed to an order.
-        seed: The seed that will probably be asked for.
-    """
-
-    def __init__(self, draw: Callable[[Any], np.ndarray], seed: Any) -> None:
-        self._draw, self._seed = draw, tuple(seed)
-        self._order: np.ndarray | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self):
-        self._order = self._draw(self._seed)
-
-    def result(self, seed: Any) -> np.ndarray:
-        """The order that follows from a seed, drawn already where it is the expected one."""
-        self._thread.join()
-        if self._order is not None and seed is not None and tuple(seed) == self._seed:
-            return self._order
-        return self._draw(seed)
 
 
 class SourceRows:
@@ -174,7 +155,10 @@ class SourceRows:
         """Steps of an epoch, None before the first where the source does not say."""
         return None if self.rows is None else math.ceil(self.rows / self.batch_size)
 
-    def chunks(self, seed: Any = None, ahead: Any = None) -> Iterator[Chunk]:
+    def prepare(self, seed: Any) -> None:
+        """Nothing: the first chunk is read when it is asked for, the next ones in a thread."""
+
+    def chunks(self, seed: Any = None) -> Iterator[Chunk]:
         """The chunks of one epoch."""
         return read_ahead(self._chunks(seed))
 
@@ -216,7 +200,7 @@ class SourceRows:
         known = rows if last else self.rows or 0
         return Chunk(
             (*parts, None, None)[:3],
-            keras.ops.convert_to_tensor(order),
+            on_device(order),
             rows,
             self.batch_size,
             known % self.batch_size,
@@ -244,8 +228,8 @@ def _fill(buffer, part):
 
 def on_device(rows: np.ndarray) -> Any:
     """A tensor with a copy of an array's rows."""
-    if not _shares_memory(rows.dtype):
-        return keras.ops.convert_to_tensor(rows)
+    if not on_processor():
+        return as_tensor(rows)
     copy = aligned(rows.shape, rows.dtype)
     copy[...] = rows
     return as_tensor(copy)
@@ -264,12 +248,16 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 def as_tensor(rows: np.ndarray) -> Any:
     """A tensor of an array that nobody changes any more: on a processor, of the same memory."""
-    if not _shares_memory(rows.dtype):
-        return keras.ops.convert_to_tensor(rows)
+    shares = _shares_memory(rows.dtype)
     if keras.backend.backend() == "jax":
         import jax
 
-        return jax.dlpack.from_dlpack(rows)
+        # Bound to the device, like what compiled steps return.
+        return (
+            jax.dlpack.from_dlpack(rows) if shares else jax.device_put(rows, jax.local_devices()[0])
+        )
+    if not shares:
+        return keras.ops.convert_to_tensor(rows)
     import tensorflow as tf
 
     return tf.experimental.dlpack.from_dlpack(rows.__dlpack__())

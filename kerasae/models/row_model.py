@@ -16,14 +16,17 @@ from kerasae.models.adam import FusedAdam
 from kerasae.models.checks import CheckedModel
 from kerasae.models.chunks import Rows, SourceRows
 from kerasae.models.inference import Streams
+from kerasae.models.jax_programs import JaxPrograms
 from kerasae.models.programs import ONE_AT_A_TIME, Programs, runs_programs, traced
 from kerasae.models.scaled_outputs import gives_scaled, scaled_outputs
 from kerasae.models.sources import RowSource
 from kerasae.models.streams import FiniteLoss, is_checked, plain_errors
+from kerasae.models.tensorflow_programs import TensorFlowPrograms
 from kerasae.models.training import Logs, Position, evaluate_rows, fit_rows, following
 from kerasae.validation import check_count, is_array
 
 # What Keras's own `fit` and `evaluate` are needed for.
+PROGRAMS = {"tensorflow": TensorFlowPrograms, "jax": JaxPrograms}
 ONLY_KERAS = ("class_weight", "steps_per_epoch", "validation_steps", "steps")
 
 
@@ -54,7 +57,7 @@ class RowModel(CheckedModel):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._programs = Programs(self)
+        self._programs = PROGRAMS.get(keras.backend.backend(), Programs)(self)
         self._streams = Streams(self)
         self._order_generator = keras.random.SeedGenerator()
         self._rolling: Rolling | None = None
@@ -416,10 +419,11 @@ class RowModel(CheckedModel):
             run = plain_errors(self)(lambda callbacks: evaluate(callbacks=callbacks))
         return lambda callbacks: self._of_evaluation(run(callbacks))
 
-    def _next_order_seed(self):
+    def _next_order_seed(self, last=None):
+        """The next seed of an order, which is known without asking the device where the last is."""
         with ONE_AT_A_TIME:
             state = self._order_generator.state
-            seed = ops.convert_to_numpy(state)
+            seed = ops.convert_to_numpy(state) if last is None else following(last)
             state.assign(following(seed))
             return seed.astype("int64")
 

@@ -1,5 +1,6 @@
 """The loop behind `fit` and `evaluate`: Keras's callbacks around compiled programs, over chunks."""
 
+import functools
 import logging
 import math
 from collections.abc import Callable
@@ -75,15 +76,16 @@ def fit_rows(
     logs: Logs = {}
     # Keras's BackupAndRestore, and AtomicBackup, say here where a resumed fit begins.
     initial_epoch = model._initial_epoch or initial_epoch
-    resumed, model._resumed = model._resumed, None
+    resumed, model._resumed, seed = model._resumed, None, None
     # By all epochs: one that is resumed takes the same programs, to the same bits.
     xla = gains_by_xla(model, math.inf if rows.num_batches is None else rows.num_batches * epochs)
     for epoch in range(initial_epoch, epochs):
         model.reset_metrics()
         callbacks.on_epoch_begin(epoch)
-        resumed = resumed or Position(0, model._next_order_seed())
-        ahead = following(resumed.seed) if epoch + 1 < epochs else None
-        logs = _run_epoch(model, "train", rows, callbacks, xla=xla, start=resumed, ahead=ahead)
+        start = resumed or Position(0, model._next_order_seed(seed))
+        seed = start.seed
+        ahead = following(seed) if epoch + 1 < epochs else None
+        logs = _run_epoch(model, "train", rows, callbacks, xla=xla, start=start, ahead=ahead)
         resumed = model._position = None
         if validate and _is_due(epoch, validation_freq):
             logs.update({f"val_{name}": value for name, value in validate(callbacks).items()})
@@ -131,7 +133,7 @@ def _run_epoch(model, kind, rows, callbacks, *, xla=False, start=START, ahead=No
     flag = "stop_training" if kind == "train" else "stop_evaluating"
     fixed = model._given_steps or (1 if _watches_batches(model, callbacks, kind) else None)
     step, logs, metrics = 0, {}, start.metrics
-    for chunk in rows.chunks(start.seed, ahead):
+    for chunk in rows.chunks(start.seed):
         model._build_metrics(chunk.parts)
         for variable, value in zip(
             model.metrics_variables if metrics else (), metrics, strict=True
@@ -145,7 +147,9 @@ def _run_epoch(model, kind, rows, callbacks, *, xla=False, start=START, ahead=No
             steps = min(fixed or model._programs.steps(kind, chunk), count - first)
             begun = step
             begin(begun)
-            logs = model._programs.run(kind, chunk, first, steps, xla=xla)
+            last = ahead is not None and first + steps == count
+            options = {"meanwhile": functools.partial(rows.prepare, ahead)} if last else {}
+            logs = model._programs.run(kind, chunk, first, steps, xla=xla, **options)
             first, step = first + steps, step + steps
             model._position = Position(step, start.seed) if kind == "train" else model._position
             # Keras counts all steps of an execution, those beyond the last batch, too.

@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import itertools
 import random
 import threading
 import time
@@ -14,7 +15,7 @@ import pytest
 
 import kerasae
 from kerasae.callbacks import AtomicBackup
-from kerasae.models import chunks, programs, training
+from kerasae.models import chunks, jax_programs, programs, tensorflow_programs, training
 from kerasae.models import xla as xla_rules
 from kerasae.models.chunks import Rows, read_ahead
 from kerasae.models.scaled_outputs import gives_scaled
@@ -521,8 +522,8 @@ def test_long_fits_take_xla_where_it_pays(name, monkeypatch):
     build, gains = GAINS[name]
     made, jits = build(), []
     made.compile()
-    real = programs._on_tensorflow
-    monkeypatch.setattr(programs, "_on_tensorflow", lambda *a: jits.append(a[-1]) or real(*a))
+    real = tensorflow_programs.loop_of
+    monkeypatch.setattr(tensorflow_programs, "loop_of", lambda *a: jits.append(a[-1]) or real(*a))
     x = np.random.default_rng(0).uniform(size=(20, *made.row_shape)).astype("float32")
     made.fit(x, batch_size=10, verbose=0)  # 2 steps
     made.fit(x, batch_size=10, epochs=2, verbose=0)  # 4
@@ -564,9 +565,9 @@ def test_a_resumed_fit_takes_the_programs_of_the_whole_one(digits, monkeypatch, 
 
     def run(callbacks):
         made, jits = model(), []
-        real = programs._on_tensorflow
+        real = tensorflow_programs.loop_of
         with monkeypatch.context() as patch:
-            patch.setattr(programs, "_on_tensorflow", lambda *a: jits.append(a[-1]) or real(*a))
+            patch.setattr(tensorflow_programs, "loop_of", lambda *a: jits.append(a[-1]) or real(*a))
             made.fit(digits[:96], epochs=4, verbose=0, callbacks=callbacks)  # 12 steps, 9 left
         return jits, made.get_weights()
 
@@ -927,7 +928,6 @@ def test_a_loss_is_taken_on_scaled_values_without_unscaling(digits):
 
 def test_two_threads_may_use_one_model(digits):
     """A prediction for a dataset, in another thread, does not change what is trained."""
-    import threading
 
     def run(beside):
         made = model()
@@ -1002,7 +1002,6 @@ def test_reading_ahead_gives_all_items_and_errors():
 
 
 def test_reading_ahead_stops_with_its_reader():
-    import threading
 
     before = threading.active_count()
     items = read_ahead(iter(range(1000)))
@@ -1055,7 +1054,7 @@ def test_a_fit_compiles_one_program(digits, rows, caplog):
 def as_on_an_accelerator(monkeypatch):
     if keras.backend.backend() != "jax":
         pytest.skip("the programs of JAX")
-    for module in (programs, chunks):
+    for module in (jax_programs, programs, chunks):
         monkeypatch.setattr(module, "on_processor", lambda: False)
 
 
@@ -1066,9 +1065,10 @@ def test_an_accelerator_trains_by_blocks_to_the_same(
     monkeypatch.setattr(programs, "BLOCK_STEPS", 64)
     made, other = model(), model()
     other.set_weights(made.get_weights())
-    assert programs._block(blocks) == max(blocks, 1)
+    assert programs.block_of(blocks) == max(blocks, 1)
     seen = made.fit(digits[:rows], batch_size=16, epochs=3, verbose=0, shuffle=False).history
-    monkeypatch.setattr(programs, "on_processor", lambda: True)
+    for module in (jax_programs, programs):
+        monkeypatch.setattr(module, "on_processor", lambda: True)
     wanted = other.fit(digits[:rows], batch_size=16, epochs=3, verbose=0, shuffle=False).history
     for name, values in wanted.items():
         np.testing.assert_allclose(seen[name], values, rtol=1e-5)
@@ -1080,7 +1080,7 @@ def test_an_accelerator_trains_by_blocks_to_the_same(
     ("steps", "block"), [(468, 234), (234, 234), (257, 257), (514, 514), (7, 7)]
 )
 def test_blocks_divide_the_steps_of_an_epoch(steps, block, as_on_an_accelerator):
-    assert programs._block(steps) == block
+    assert programs.block_of(steps) == block
 
 
 def test_an_accelerator_takes_the_steps_that_it_is_given(digits, as_on_an_accelerator):
@@ -1105,37 +1105,30 @@ def test_an_accelerator_is_waited_for_once_an_execution(digits, as_on_an_acceler
 
 
 def test_the_next_order_is_drawn_while_the_device_works(digits, monkeypatch):
-    real, drawn = Rows.order, []
+    """Before the host waits for the logs of an epoch, and none twice or in vain."""
+    order, value, seen, seeds = Rows.order, programs._value, [], []
 
-    def spy(self, seed):
-        drawn.append((int(seed[1]), threading.current_thread() is threading.main_thread()))
-        return real(self, seed)
+    def draw(self, seed):
+        seen.append("order")
+        seeds.append(int(seed[1]))
+        return order(self, seed)
 
-    monkeypatch.setattr(Rows, "order", spy)
+    monkeypatch.setattr(Rows, "order", draw)
+    monkeypatch.setattr(programs, "_value", lambda log: seen.append("wait") or value(log))
     made = model()
     for _ in range(2):
         made.fit(digits[:64], epochs=3, verbose=0)
-    seeds, here = zip(*drawn, strict=True)
-    assert list(seeds) == list(range(seeds[0], seeds[0] + 6))  # none twice, and none in vain
-    assert list(here) == [True, False, False] * 2
+    assert [key for key, _ in itertools.groupby(seen)] == ["order", "wait"] * 4
+    assert seeds == list(range(seeds[0], seeds[0] + 6))
 
 
 def test_rows_are_moved_to_the_device_once(digits, monkeypatch):
     """What goes there in an epoch is its order, four bytes a row, whatever the steps are."""
-    moved, orders = [], []
-    real, convert = chunks.on_device, keras.ops.convert_to_tensor
+    moved, real = [], chunks.on_device
     monkeypatch.setattr(chunks, "on_device", lambda rows: moved.append(rows.nbytes) or real(rows))
-
-    def count(x, *arguments, **options):
-        if isinstance(x, np.ndarray) and x.dtype == "int32" and x.ndim == 1 and len(x) == 100:
-            orders.append(x.nbytes)
-        return convert(x, *arguments, **options)
-
-    monkeypatch.setattr(keras.ops, "convert_to_tensor", count)
     x = digits[:100]
     model().fit(x, validation_data=digits[:50], epochs=4, batch_size=5, verbose=0)
-    assert sorted(moved) == [50 * 64 * 4, 100 * 64 * 4]
-    assert orders == [400] * 4
+    assert sorted(moved) == [50 * 4, *[100 * 4] * 4, 50 * 64 * 4, 100 * 64 * 4]
 
 
 @pytest.mark.tensorflow

@@ -1,4 +1,4 @@
-"""What `import kerasae` adds to `import keras`, and how long `kerasae --help` takes.
+"""What `import kerasae` adds to `import keras`, and how long `kerasae --help` and `kerasae train` take.
 
     python benchmarks/start.py
 
@@ -10,12 +10,14 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import results
 
 REPEATS = 5
+TRAIN = "kerasae train digits, to the saved model"
 ADDED = (
     "import time, keras; s = time.perf_counter(); import kerasae; print(time.perf_counter() - s)"
 )
@@ -31,11 +33,15 @@ def run(*command):
 
 def main():
     settings, rows = results.parser(__doc__, "start").parse_args(), []
-    found = {"import keras": [], "import kerasae, after import keras": [], "kerasae --help": []}
+    names = "import keras", "import kerasae, after import keras", "kerasae --help", TRAIN
+    found = {name: [] for name in names}
+    kerasae = Path(sys.executable).with_name("kerasae")
     for _ in range(REPEATS + 1):
         added, whole = run(sys.executable, "-c", ADDED)
-        _, helped = run(Path(sys.executable).with_name("kerasae"), "--help")
-        values = whole - float(added), float(added), helped
+        _, helped = run(kerasae, "--help")
+        with tempfile.TemporaryDirectory() as folder:
+            _, trained = run(kerasae, "train", "digits", "--output", folder)
+        values = whole - float(added), float(added), helped, trained
         for name, value in zip(found, values, strict=True):
             found[name].append(value)
     for name, (_, *values) in found.items():

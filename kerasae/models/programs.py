@@ -62,6 +62,7 @@ class Programs:
         *,
         xla: bool = False,
         meanwhile: Callable[[], None] = lambda: None,
+        waits: bool = True,
     ) -> dict[str, Any]:
         """Runs some steps.
 
@@ -72,9 +73,11 @@ class Programs:
             steps: How many, the last one included.
             xla: Whether XLA may compile them, on TensorFlow.
             meanwhile: What the host does while the device is at work.
+            waits: Whether it waits for the device then. It does anyway until it is known how long
+                a step takes.
 
         Returns:
-            The logs of the last step.
+            The logs of the last step; where it does not wait, on the device.
         """
         started = time.perf_counter()
         known = len(self._made)
@@ -85,6 +88,8 @@ class Programs:
             logs = self._run(kind, chunk, where, rest, xla)
         keras.tree.map_structure(_send, logs)
         meanwhile()
+        if not waits and kind in self._seconds:
+            return logs
         logs = {name: _value(value) for name, value in logs.items()}  # waits for the device
         if len(self._made) == known:  # what was compiled in between says nothing of a step
             self._seconds[kind] = (time.perf_counter() - started) / steps

@@ -1,8 +1,8 @@
 """The loop behind `fit` and `evaluate`: Keras's callbacks around compiled programs, over chunks."""
 
 import functools
-import logging
 import math
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,9 +10,9 @@ import keras
 import numpy as np
 
 from kerasae.models.chunks import Chunks
+from kerasae.models.watching import watches_batches, watches_epochs
 from kerasae.models.xla import gains_by_xla
 
-logger = logging.getLogger("kerasae")
 Logs = dict[str, Any]
 
 
@@ -79,19 +79,34 @@ def fit_rows(
     resumed, model._resumed, seed = model._resumed, None, None
     # By all epochs: one that is resumed takes the same programs, to the same bits.
     xla = gains_by_xla(model, math.inf if rows.num_batches is None else rows.num_batches * epochs)
+    # Where nothing is asked for between epochs, the next one is under way before the host waits for
+    # the logs of the last: an accelerator has no pause.
+    waiting = 0 if validate or watches_epochs(callbacks) else 1
+    ended: deque[tuple[int, Logs]] = deque()
+
+    def end_epoch() -> Logs:
+        epoch, found = ended.popleft()
+        logs = _numbers(found)
+        if validate and _is_due(epoch, validation_freq):
+            logs.update({f"val_{name}": value for name, value in validate(callbacks).items()})
+        callbacks.on_epoch_end(epoch, logs)
+        return logs
+
     for epoch in range(initial_epoch, epochs):
         model.reset_metrics()
         callbacks.on_epoch_begin(epoch)
         start = resumed or Position(0, model._next_order_seed(seed))
         seed = start.seed
         ahead = following(seed) if epoch + 1 < epochs else None
-        logs = _run_epoch(model, "train", rows, callbacks, xla=xla, start=start, ahead=ahead)
+        options = {"xla": xla, "start": start, "ahead": ahead, "waits": not waiting}
+        ended.append((epoch, _run_epoch(model, "train", rows, callbacks, **options)))
         resumed = model._position = None
-        if validate and _is_due(epoch, validation_freq):
-            logs.update({f"val_{name}": value for name, value in validate(callbacks).items()})
-        callbacks.on_epoch_end(epoch, logs)
+        if len(ended) > waiting:
+            logs = end_epoch()
         if model.stop_training:
             break
+    if ended:
+        logs = end_epoch()
     if epochs > 0:
         model.optimizer.finalize_variable_values(model.trainable_weights)
     callbacks.on_train_end(logs)
@@ -122,16 +137,16 @@ def evaluate_rows(model: Any, rows: Chunks, *, verbose: int | str, callbacks: An
     model.stop_evaluating = False
     callbacks.on_test_begin()
     model.reset_metrics()
-    logs = _run_epoch(model, "test", rows, callbacks)
+    logs = _numbers(_run_epoch(model, "test", rows, callbacks))
     callbacks.on_test_end(logs)
     return logs
 
 
-def _run_epoch(model, kind, rows, callbacks, *, xla=False, start=START, ahead=None):
+def _run_epoch(model, kind, rows, callbacks, *, xla=False, start=START, ahead=None, waits=True):
     begin = getattr(callbacks, f"on_{kind}_batch_begin")
     end = getattr(callbacks, f"on_{kind}_batch_end")
     flag = "stop_training" if kind == "train" else "stop_evaluating"
-    fixed = model._given_steps or (1 if _watches_batches(model, callbacks, kind) else None)
+    fixed = model._given_steps or (1 if watches_batches(model, callbacks, kind) else None)
     step, logs, metrics = 0, {}, start.metrics
     for chunk in rows.chunks(start.seed):
         model._build_metrics(chunk.parts)
@@ -147,17 +162,17 @@ def _run_epoch(model, kind, rows, callbacks, *, xla=False, start=START, ahead=No
             steps = min(fixed or model._programs.steps(kind, chunk), count - first)
             begun = step
             begin(begun)
-            last = ahead is not None and first + steps == count
-            options = {"meanwhile": functools.partial(rows.prepare, ahead)} if last else {}
-            logs = model._programs.run(kind, chunk, first, steps, xla=xla, **options)
+            options = {"xla": xla, "waits": waits or steps != rows.num_batches}
+            if ahead is not None and first + steps == count:
+                options["meanwhile"] = functools.partial(rows.prepare, ahead)
+            logs = model._programs.run(kind, chunk, first, steps, **options)
             first, step = first + steps, step + steps
             model._position = Position(step, start.seed) if kind == "train" else model._position
             # Keras counts all steps of an execution, those beyond the last batch, too.
             end(max(step, begun + (model._given_steps or 1)) - 1, logs)
         if getattr(model, flag):
             break
-    logs = logs or model.get_metrics_result()  # none where a fit goes on at the end of an epoch
-    return {name: _number(value) for name, value in logs.items()}
+    return logs or model.get_metrics_result()  # none where a fit goes on at the end of an epoch
 
 
 def following(seed: Any) -> np.ndarray:
@@ -165,43 +180,13 @@ def following(seed: Any) -> np.ndarray:
     return np.asarray(seed, "uint32") + np.array([0, 1], "uint32")
 
 
-def _number(value):
-    array = keras.ops.convert_to_numpy(value)
-    return float(array) if array.ndim == 0 else array
+def _numbers(logs):
+    """Logs on the host, once the device has them."""
+    arrays = {name: keras.ops.convert_to_numpy(value) for name, value in logs.items()}
+    return {name: float(x) if x.ndim == 0 else x for name, x in arrays.items()}
 
 
 def _is_due(epoch, frequency):
     if isinstance(frequency, int):
         return (epoch + 1) % frequency == 0
     return epoch + 1 in frequency
-
-
-def _watches_batches(model, callbacks, kind):
-    """Whether a callback has to be called for every batch, which is logged once."""
-    hooks = [f"on_{of}batch_{at}" for of in (f"{kind}_", "") for at in ("begin", "end")]
-    watching = [one for one in callbacks.callbacks if _watches(one, hooks)]
-    if watching and not model._steps_logged:
-        names = ", ".join(sorted({type(one).__name__ for one in watching}))
-        logger.warning("%s is called for every batch, so that training goes step by step", names)
-        model._steps_logged = True
-    return bool(watching)
-
-
-def _watches(callback, hooks):
-    if isinstance(callback, keras.callbacks.ProgbarLogger | keras.callbacks.History):
-        return False
-    # Those of KerasTuner pass batches on to a tuner, which has no use for them.
-    of_tuner = type(callback).__module__.startswith("keras_tuner.")
-    if of_tuner or not getattr(callback, "needs_every_batch", True):
-        return False
-    if isinstance(callback, keras.callbacks.ModelCheckpoint | keras.callbacks.BackupAndRestore):
-        return callback.save_freq != "epoch"
-    if type(callback) is keras.callbacks.TensorBoard:
-        return callback.update_freq != "epoch" or callback._should_trace
-    if type(callback) is keras.callbacks.LambdaCallback:
-        return any(hook in vars(callback) for hook in hooks)
-    return any(
-        getattr(getattr(callback, hook), "__func__", None)
-        is not getattr(keras.callbacks.Callback, hook)
-        for hook in hooks
-    )

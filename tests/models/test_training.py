@@ -15,7 +15,14 @@ import pytest
 
 import kerasae
 from kerasae.callbacks import AtomicBackup
-from kerasae.models import chunks, jax_programs, programs, tensorflow_programs, training
+from kerasae.models import (
+    chunks,
+    jax_programs,
+    programs,
+    tensorflow_programs,
+    training,
+    watching,
+)
 from kerasae.models import xla as xla_rules
 from kerasae.models.chunks import Rows, read_ahead
 from kerasae.models.scaled_outputs import gives_scaled
@@ -809,7 +816,7 @@ def test_who_watches_batches_is_known(name, tmp_path):
     if name == "profile" and keras.backend.backend() != "tensorflow":
         pytest.skip("Keras profiles TensorFlow alone")
     callbacks = keras.callbacks.CallbackList(make(tmp_path), add_history=True)
-    assert training._watches_batches(model(), callbacks, "train") == watches
+    assert watching.watches_batches(model(), callbacks, "train") == watches
 
 
 def test_a_log_message_says_that_training_goes_step_by_step(digits, caplog):
@@ -1107,6 +1114,7 @@ def test_an_accelerator_is_waited_for_once_an_execution(digits, as_on_an_acceler
 def test_the_next_order_is_drawn_while_the_device_works(digits, monkeypatch):
     """Before the host waits for the logs of an epoch, and none twice or in vain."""
     order, value, seen, seeds = Rows.order, programs._value, [], []
+    watcher = [keras.callbacks.Callback()]
 
     def draw(self, seed):
         seen.append("order")
@@ -1117,9 +1125,34 @@ def test_the_next_order_is_drawn_while_the_device_works(digits, monkeypatch):
     monkeypatch.setattr(programs, "_value", lambda log: seen.append("wait") or value(log))
     made = model()
     for _ in range(2):
-        made.fit(digits[:64], epochs=3, verbose=0)
+        made.fit(digits[:64], epochs=3, verbose=0, callbacks=watcher)
     assert [key for key, _ in itertools.groupby(seen)] == ["order", "wait"] * 4
     assert seeds == list(range(seeds[0], seeds[0] + 6))
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_the_next_epoch_begins_before_the_logs_are_there(digits, monkeypatch, watched):
+    """Where nothing is asked for between epochs; the history is the same."""
+    run, numbers, seen = programs.Programs.run, training._numbers, []
+
+    def spy(self, *arguments, **options):
+        seen.append("run")
+        return run(self, *arguments, **options)
+
+    monkeypatch.setattr(programs.Programs, "run", spy)
+    monkeypatch.setattr(training, "_numbers", lambda logs: seen.append("logs") or numbers(logs))
+    made, plain = model(), model()
+    plain.set_weights(made.get_weights())
+    for one in (made, plain):
+        one._order_generator.state.assign(np.array([3, 0], "uint32"))
+    callbacks = [keras.callbacks.Callback()] if watched else None
+    history = made.fit(digits[:64], epochs=5, verbose=0, callbacks=callbacks).history
+    assert seen == (["run", "logs"] * 5 if watched else ["run", *["run", "logs"] * 4, "logs"])
+    monkeypatch.undo()
+    wanted = plain.fit(digits[:64], epochs=5, verbose=0, validation_data=digits[:9]).history
+    assert history["loss"] == wanted["loss"]
+    for one, same in zip(made.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, same)
 
 
 def test_rows_are_moved_to_the_device_once(digits, monkeypatch):

@@ -40,10 +40,11 @@ class Spec(typing.NamedTuple):
     dtype: np.dtype
 
     def __str__(self) -> str:
+        kind = "string" if self.dtype.kind == "O" else str(self.dtype)
         if self.shape is None:
-            return f"{self.dtype} of any shape"
+            return f"{kind} of any shape"
         sizes = ["any" if size is None else str(size) for size in self.shape]
-        return f"{self.dtype} of shape ({', '.join(sizes)})"
+        return f"{kind} of shape ({', '.join(sizes)})"
 
 
 def invalid(message: str) -> RefusedError:
@@ -166,9 +167,17 @@ def _of_instances(instances, specs):
         if not objects[i] or instance.keys() != specs.keys():
             raise invalid(
                 f"element {i} of 'instances' must be an object with only the keys: "
-                + ", ".join(sorted(specs))
+                f"{', '.join(sorted(specs))}. Received: {_difference(instance, specs)}"
             )
     return {name: [instance[name] for instance in instances] for name in specs}
+
+
+def _difference(instance, specs):
+    """By which keys an instance differs from the inputs."""
+    if not isinstance(instance, dict):
+        return json.dumps(instance)[:40]
+    apart = {"without": specs.keys() - instance.keys(), "with": instance.keys() - specs.keys()}
+    return ", ".join(f"{word} {', '.join(sorted(k)[:5])}" for word, k in apart.items() if k)
 
 
 def _of_inputs(document, specs):

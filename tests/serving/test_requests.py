@@ -57,6 +57,20 @@ def test_values_keep_their_type(dtype, good, bad):
             read_arrays({"instances": [value]}, specs)
 
 
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"age": 31}, "Received: without job$"),
+        ({"age": 31, "jb": "clerk"}, "Received: without job, with jb$"),
+        ({"age": 31, "job": 7}, "input 'job' must be string of shape .any.. Received: 7"),
+    ],
+)
+def test_what_is_wrong_with_a_row_by_names_is_said(row, said):
+    specs = {"age": Spec((None,), np.dtype("float32")), "job": Spec((None,), np.dtype(object))}
+    with pytest.raises(RefusedError, match=said):
+        read_arrays({"instances": [row]}, specs)
+
+
 def test_floats_are_written_as_short_as_they_are():
     values = np.float32([0.1, 1 / 3, 1e30, -2, np.pi])
     content = write_response({"y": values}, rows=True)

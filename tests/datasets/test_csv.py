@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kerasae.datasets import load
+from kerasae.datasets.files import read_table
 
 VALUES = [[1.5, 2.5], [-3, 4], [5, 1e5]]
 POINTS = "größe,b\n1.5,2.5\n-3,4\n5,1e5\n"
@@ -128,6 +129,14 @@ def test_names_that_look_like_numbers_are_names(write, first, columns):
     data = load(write("rows.csv", f"{first}\nx,1,2,3\ny,4,5,6\n"), label="kind", test_fraction=0)
     assert data.columns == columns
     assert len(data.x) == 2
+
+
+def test_the_index_of_pandas_beside_texts_alone(write):
+    path = write("rows.csv", ",name,start\n1,Kennedy,1961-01-20\n2,Nixon,1969-01-20\n")
+    assert read_table(path).column_names == ["", "name", "start"]
+    headless = write("rows.csv", ",red,big\n1,red,big\n2,blue,big\n")
+    with pytest.raises(ValueError, match="header must hold the names"):
+        read_table(headless)
 
 
 @pytest.mark.parametrize("header", [",a,b", "Unnamed: 0,a,b", ",0,1"])

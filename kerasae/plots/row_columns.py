@@ -63,7 +63,7 @@ def worst_columns(
         if titles is not None:
             axes.set_title(literal(titles[i]), fontsize=10, loc="left", **LITERAL)
     grid[-1].set_xlabel("error, 1 being usual for the column")
-    legend = {"above what is expected, or another level": BLUE, "below": ORANGE}
+    legend = {"above what is expected, or an unlikely level": BLUE, "below": ORANGE}
     handles = [Patch(color=colour, label=name) for name, colour in legend.items()]
     figure.legend(handles=handles, loc="outside upper right", ncols=2, fontsize=9)
     return figure

@@ -51,7 +51,7 @@ def table_autoencoder(
         table: The table to train on, rows as dicts, the path of a file, or a `RowSource` of tables,
             over which two passes are taken.
         hidden_units: Widths of the encoder's layers, the codings' last; by default 64 and half as
-            many codings as columns, or as many where the family is "denoising".
+            many codings as columns, or 64, 64 and as many where the family is "denoising".
         family: Name of the family in `ZOO`, or a builder with its arguments.
         schema: A `Schema`; by default `Schema.infer(table)`.
         numbers: How numbers are scaled; see `TableEncoder`.

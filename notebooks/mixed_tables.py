@@ -106,7 +106,7 @@ worst_rows(model, table)
 # %% [markdown]
 # The mistyped size comes first. It is so large that it also makes the spread of the sizes several times as large, beside
 # which all other sizes look alike. So the cell is made missing, and the model is trained anew. Now the mistyped rent, 45, is
-# beside the two largest flats.
+# beside the two dearest flats.
 
 # %%
 table.loc[table["size"].idxmax(), "size"] = np.nan

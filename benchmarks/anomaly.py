@@ -11,7 +11,8 @@ The sets are the `.npz` files in FOLDER/adbench, or in the folder of `--data`. T
   Livernoche et al. (2024), On diffusion modeling for anomaly detection.
 - `unsupervised`: training on all rows, anomalies among them, which are then scored.
 - `1%`, `5%`, `10%`: as `normals`, with so many anomalies among the training rows, at most half of
-  all there are, which are not tested. Of these, the trimmed detector leaves out a tenth of all rows.
+  all there are, which are not tested. Of these, the trimmed detector leaves out a tenth of all rows,
+  and so does the autoencoder that is refitted by `trim_and_refit`.
 
 Every detector has its defaults; neighbors, SVM and PCA, with a quarter of the columns as components,
 are given standardised columns. Results of sets and detectors that are not run again stay in the
@@ -55,6 +56,35 @@ class Kerasae:
 
     def own(self, x):
         return self.detector.training_scores(x)
+
+
+class Reconstruction:
+    """Reconstruction error of an autoencoder, trained again on the rows that it knows best or not."""
+
+    def __init__(self, seed, share=0.0):
+        self.seed, self.share = seed, share
+
+    def fit(self, x):
+        from kerasae.anomaly import trim_and_refit
+        from kerasae.models.recipes import default_batch_size
+        from kerasae.sklearn import AutoencoderDetector
+
+        fitted = AutoencoderDetector(random_state=self.seed).fit(x)
+        self.model = fitted.model_
+        if self.share:
+            self.model = trim_and_refit(
+                self.model,
+                x,
+                1 - self.share,
+                epochs=fitted.n_iter_,
+                batch_size=default_batch_size(len(x)),
+                verbose=0,
+            ).model
+
+    def score(self, x):
+        return self.model.reconstruction_error(x)
+
+    own = score
 
 
 class Standardised:
@@ -172,6 +202,8 @@ class Pyod:
 DETECTORS = {
     "kerasae": Kerasae,
     "kerasae, trimmed": lambda seed: Kerasae(seed, 0.1),
+    "denoising autoencoder": Reconstruction,
+    "denoising autoencoder, refitted": lambda seed: Reconstruction(seed, 0.1),
     "kNN, k = 1": lambda seed: Neighbors(seed, 1),
     "kNN, k = 5": lambda seed: Neighbors(seed, 5),
     "LOF": LocalFactor,

@@ -298,6 +298,9 @@ TABLES = {
     "anomaly_keel_unsupervised": partial(
         anomaly, "unsupervised", "kerasae, trimmed", run="anomaly-keel"
     ),
+    "detector_speed": partial(
+        plain, "detector_speed", {"what": "", "median": ",.2f", "from": ",.2f", "to": ",.2f"}
+    ),
     "series": partial(
         plain,
         "series_anomalies",

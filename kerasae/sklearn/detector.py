@@ -30,8 +30,9 @@ class AutoencoderDetector(OutlierMixin, AutoencoderEstimator):
     threshold is a quantile of the rows that it was fitted to. The fitted `model_` holds the
     threshold too, so that an export of it detects the same rows.
 
-    This one is for scikit-learn's tools. `kerasae.anomaly.Detector` looks at rows of numbers in two
-    ways, holds rows out for its threshold, and explains its scores.
+    This one is for scikit-learn's tools, and scores by reconstruction alone.
+    `kerasae.anomaly.Detector` looks at rows in two ways, which finds more on the sets of
+    benchmarks/README.md, holds rows out for its threshold, and explains its scores.
 
     Args:
         family: Name of the family in `kerasae.ZOO`, or a builder, as in `AutoencoderTransformer`,

@@ -13,6 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 import kerasae
 from kerasae import anomaly
 from kerasae.anomaly import AnomalyCalibration, Detector
+from kerasae.anomaly.learning import own_distances
 from kerasae.anomaly.parts import nearest_rows, residual_norms
 
 COLUMNS = tuple("abcdef")
@@ -132,6 +133,16 @@ def test_few_rows_are_enough_and_give_the_same_scores():
     np.testing.assert_array_equal(
         detector.score(rows).anomaly_score, again.score(rows).anomaly_score
     )
+
+
+def test_rows_are_compared_with_the_first_of_them_and_not_with_themselves(fitted):
+    rows = draw(300, seed=3)
+    scaled = ops.convert_to_numpy(fitted.model.scaler(rows))
+    distances = np.linalg.norm(scaled[:, None] - scaled[None, :100], axis=2)
+    distances[np.arange(100), np.arange(100)] = np.inf
+    expected = np.sort(distances, axis=1)[:, :10].mean(axis=1)
+    found = own_distances(fitted.model, rows, 100, 0.1)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_anomalies_among_the_training_rows_are_left_out():

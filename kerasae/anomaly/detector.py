@@ -9,9 +9,14 @@ import numpy as np
 
 from kerasae.anomaly.explanation import Explanation, explain
 from kerasae.anomaly.given_rows import given_rows
-from kerasae.anomaly.learning import learn_parts, own_distances, own_scores, scaled_rows
+from kerasae.anomaly.learning import (
+    check_neighbors,
+    learn_parts,
+    own_distances,
+    own_scores,
+    scaled_rows,
+)
 from kerasae.anomaly.scores import Scores, calibrate, score, threshold_rule
-from kerasae.validation import check_count
 
 if TYPE_CHECKING:
     from kerasae.models import Autoencoder
@@ -25,6 +30,8 @@ HELD_OUT_ROWS = 10_000
 COMPARED_ROWS = 1000
 # Rows that a model keeps. Of contaminated rows a share is as good a measure as single neighbors.
 MEMORY, CONTAMINATED_MEMORY = 5000, 500
+# The nearest ranks best, and five bear with some anomalies among the training rows.
+NEIGHBORS = 1, 5
 BATCH_SIZE = 64
 # Values that rows may be repeated to, so that a pass over few rows is not over at once.
 REPEATED_VALUES = 2**24
@@ -51,9 +58,10 @@ class Detector:
             to twice the highest.
         memory: How many training rows to keep in the model, at most, at least 2; by default 5000,
             or 500 with a contamination. They are data of yours: whoever has the model has them.
-        neighbors: How many of the nearest kept rows count, at least 1; by default 1, or with a
-            contamination a twentieth of those kept and at least 5: rows that should have been left
-            out may be among them, and near each other.
+        neighbors: How many of the nearest kept rows count, at least 1, or several such numbers, of
+            which the mean distances are averaged. By default 1 and 5: an anomaly among the training
+            rows would make others like it normal if the nearest counted alone. With a contamination
+            a twentieth of those kept and at least 5, as anomalies may be near each other.
         steps: Steps of training, at least 100.
         seed: Integer: the same rows give the same scores.
 
@@ -89,7 +97,7 @@ class Detector:
         hidden_units: Sequence[int] = (256, 256),
         levels: Sequence[float] = (0.2, 0.4, 0.8),
         memory: int | None = None,
-        neighbors: int | None = None,
+        neighbors: int | Sequence[int] | None = None,
         steps: int = 2000,
         seed: int = 0,
     ) -> None:
@@ -103,7 +111,7 @@ class Detector:
             raise ValueError(f"steps must be at least 100. Received: steps={steps}")
         threshold_rule(threshold)
         if neighbors is not None:
-            check_count("neighbors", neighbors)
+            check_neighbors(neighbors)
         self.contamination = contamination
         self.threshold = threshold
         self.held_out = held_out
@@ -218,7 +226,7 @@ class Detector:
         return explain(self.model, x, batch_size=batch_size, verbose=verbose)
 
     def _usual_neighbors(self, rows):
-        return max(5, math.ceil(min(rows, self.memory) / 20)) if self.contamination else 1
+        return max(5, math.ceil(min(rows, self.memory) / 20)) if self.contamination else NEIGHBORS
 
     def _held_out_rows(self, count):
         if self.held_out is not None:

@@ -30,7 +30,7 @@ def learn_parts(
     *,
     levels: Sequence[float] = (0.2, 0.4, 0.8),
     memory: int = 5000,
-    neighbors: int = 1,
+    neighbors: int | Sequence[int] = (1, 5),
     seed: int | None = None,
     batch_size: int = 256,
 ) -> ScoreParts:
@@ -41,7 +41,8 @@ def learn_parts(
         x: The rows it was trained on, at least 2, shape (rows, *row_shape).
         levels: Levels of noise to look at a row with; a model that takes none has one residual.
         memory: How many rows to keep at most, at least 2, drawn at random.
-        neighbors: How many of the nearest kept rows count, at least 1.
+        neighbors: How many of the nearest kept rows count, at least 1. Of several such numbers, the
+            mean distances to so many are averaged, each over its own mean.
         seed: Integer, or None for a random one, of the draws.
         batch_size: Rows a step.
 
@@ -61,7 +62,7 @@ def learn_parts(
         >>> parts.memory.shape
         (100, 64)
     """
-    check_count("neighbors", neighbors)
+    counts = check_neighbors(neighbors)
     if not memory >= 2:
         raise ValueError(f"memory must be at least 2 rows. Received: memory={memory}")
     if not len(levels) or min(levels) <= 0:
@@ -77,10 +78,33 @@ def learn_parts(
     )
     scales, residual_scale = _residual_scales(residuals)
     kept = scaled_rows(model, rows[np.sort(order[:memory])], batch_size)
-    neighbors = min(neighbors, len(kept) - 1)
-    distances = distances_to(kept, kept, neighbors + 1)[:, 1:]
-    distance_scale = max(float(distances.mean(dtype="float64")), 1e-6)
-    return ScoreParts(looked_at, scales, residual_scale, kept, neighbors, distance_scale)
+    counts = tuple(min(count, len(kept) - 1) for count in counts)
+    distances = distances_to(kept, kept, max(counts) + 1)[:, 1:]
+    return ScoreParts(looked_at, scales, residual_scale, kept, _weights(distances, counts))
+
+
+def check_neighbors(neighbors: int | Sequence[int]) -> tuple[int, ...]:
+    """Numbers of neighbors as a tuple.
+
+    Args:
+        neighbors: One number of at least 1, or several.
+
+    Raises:
+        ValueError: None, or one that is not a whole number of at least 1.
+    """
+    counts = tuple(neighbors) if isinstance(neighbors, Sequence) else (neighbors,)
+    for count in counts or (0,):
+        check_count("neighbors", count)
+    return counts
+
+
+def _weights(distances, counts):
+    """What the distance to the i-th nearest counts in the mean over the counts, (most,)."""
+    weights = np.zeros(max(counts), "float32")
+    for count in counts:
+        scale = max(float(distances[:, :count].mean(dtype="float64")), 1e-6)
+        weights[:count] += 1 / (scale * count * len(counts))
+    return weights
 
 
 def _takes_levels(model):
@@ -173,10 +197,10 @@ def own_scores(
     Returns:
         Array of shape (rows,).
     """
-    count = min(parts.neighbors + 1, len(parts.memory))
-    norms, near = norms_and_distances(model, rows, parts, count, batch_size)
-    distance = _without_own(near, 1e-6 * parts.distance_scale)
-    return norms / parts.residual_scale + distance / parts.distance_scale
+    norms, near = norms_and_distances(model, rows, parts, len(parts.weights) + 1, batch_size)
+    # A copy in the memory is the row itself, or another that counts as little.
+    own = near[:, :1] * parts.weights.sum() <= 1e-6
+    return norms / parts.residual_scale + np.where(own, near[:, 1:], near[:, :-1]) @ parts.weights
 
 
 def own_distances(
@@ -210,10 +234,3 @@ def own_distances(
         nearest = np.partition(squares, count - 1, axis=1)[:, :count]
         means.append(np.sqrt(np.maximum(nearest, 0)).mean(axis=1))
     return np.nan_to_num(np.concatenate(means), nan=np.inf)
-
-
-def _without_own(near, least):
-    """Means of distances, in order, without the first where it is that of the row to itself."""
-    # A copy in the memory is the row itself, or another that counts as little.
-    own = near[:, 0] <= least
-    return np.where(own, near[:, 1:].mean(axis=1), near[:, : near.shape[1] - 1].mean(axis=1))

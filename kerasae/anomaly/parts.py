@@ -15,7 +15,7 @@ class ScoreParts(NamedTuple):
     $\sigma_{lj}$ in column j on training rows,
 
     $$n = \frac{1}{\bar n} \prod_{l=1}^L \left(\sum_j \frac{r_{lj}^2}{\sigma_{lj}}\right)^{1/2L}
-    \qquad s = \frac{1}{\bar s k} \sum_{i=1}^k \lVert x - m_i \rVert$$
+    \qquad s = \sum_{i=1}^k w_i \lVert x - m_i \rVert$$
 
     with the k nearest $m_i$ of the rows in memory. Both are sums over columns: of the shares of
     $r_{lj}^2 / \sigma_{lj}$ in each level's norm, and of those of $(x_j - m_{ij})^2$ in each
@@ -30,17 +30,15 @@ class ScoreParts(NamedTuple):
         residual_scale: Mean of the first part before it is divided by it.
         memory: Scaled training rows, (rows, columns). They are data of the user's: whoever has the
             model has them.
-        neighbors: How many of the nearest count, k.
-        distance_scale: Mean of the second part before it is divided by it, each row of the memory
-            among the others.
+        weights: What the distance to the i-th nearest counts, (k,): the second part of the rows of
+            the memory, each among the others, is 1 in the mean.
     """
 
     levels: np.ndarray
     scales: np.ndarray
     residual_scale: float
     memory: np.ndarray
-    neighbors: int
-    distance_scale: float
+    weights: np.ndarray
 
     def score(self, residuals: Any, rows: Any) -> Any:
         """The score of each row, (batch,).
@@ -60,8 +58,8 @@ class ScoreParts(NamedTuple):
             rows: As in `score`.
         """
         norms, _ = residual_norms(residuals, self.scales)
-        distances, _ = nearest_rows(rows, self.memory, self.neighbors)
-        return norms / self.residual_scale, ops.mean(distances, axis=1) / self.distance_scale
+        distances, _ = nearest_rows(rows, self.memory, len(self.weights))
+        return norms / self.residual_scale, ops.sum(distances * self.weights, axis=1)
 
     def contributions(self, residuals: Any, rows: Any) -> Any:
         """What each column adds to the score, of the shape of the rows.
@@ -71,11 +69,11 @@ class ScoreParts(NamedTuple):
             rows: As in `score`.
         """
         norms, shares = residual_norms(residuals, self.scales)
-        distances, away = nearest_rows(rows, self.memory, self.neighbors)
+        distances, away = nearest_rows(rows, self.memory, len(self.weights))
         # Shares of a distance of 0 are 0.
-        of_distance = ops.square(away) / ops.maximum(distances, TINY)[..., None]
+        of_distance = ops.square(away) * (self.weights / ops.maximum(distances, TINY))[..., None]
         within = norms[:, None] * ops.mean(shares, axis=1) / self.residual_scale
-        total = within + ops.mean(of_distance, axis=1) / self.distance_scale
+        total = within + ops.sum(of_distance, axis=1)
         return ops.reshape(total, ops.shape(rows))
 
     def save_to(self, store: Any) -> None:
@@ -93,23 +91,23 @@ class ScoreParts(NamedTuple):
         """
         if not any(name.startswith("part_") for name in saved):
             return None
-        levels, scales, memory = (
-            np.asarray(saved[f"part_{name}"], "float32") for name in ("levels", "scales", "memory")
+        levels, scales, memory, weights = (
+            np.asarray(saved[f"part_{name}"], "float32")
+            for name in ("levels", "scales", "memory", "weights")
         )
-        residual, distance = (
-            float(saved[f"part_{name}_scale"]) for name in ("residual", "distance")
-        )
-        neighbors = int(saved["part_neighbors"])
+        residual = float(saved["part_residual_scale"])
         fits = (
-            levels.ndim == 1
+            levels.ndim == weights.ndim == 1
             and scales.ndim == memory.ndim == 2
             and scales.shape == (len(levels), memory.shape[1])
-            and 1 <= neighbors <= len(memory)
+            and 1 <= len(weights) <= len(memory)
         )
-        positive = np.array([*scales.ravel(), residual, distance])
+        positive = np.array([*scales.ravel(), *weights.ravel(), residual])
         if not (fits and np.isfinite(memory).all() and (positive > 0).all()):
-            raise ValueError(f"parts of shapes {levels.shape}, {scales.shape} and {memory.shape}")
-        return cls(levels, scales, residual, memory, neighbors, distance)
+            raise ValueError(
+                f"parts of shapes {levels.shape}, {scales.shape}, {memory.shape}, {weights.shape}"
+            )
+        return cls(levels, scales, residual, memory, weights)
 
 
 # Below any residual that float32 has of rows near 1, and still a number when it is squared.

@@ -142,8 +142,8 @@ def calibrate(
 def _scores_of_parts(model, x, parts, batch_size):
     rows = model._checked_rows(x, "x")
     if is_array(rows):
-        norms, near = norms_and_distances(model, rows, parts, parts.neighbors, batch_size)
-        return norms / parts.residual_scale + near.mean(axis=1) / parts.distance_scale
+        norms, near = norms_and_distances(model, rows, parts, len(parts.weights), batch_size)
+        return norms / parts.residual_scale + near @ parts.weights
 
     def scores(x):
         scaled, residuals = model._residuals(x, parts.levels)

@@ -81,8 +81,11 @@ def test_the_parts_are_those_of_the_formula(fitted, new):
     scaled, residuals = map(ops.convert_to_numpy, model._residuals(new[:20], parts.levels))
     norms = np.linalg.norm(residuals / parts.scales, axis=2)
     within = np.exp(np.log(norms).mean(axis=1)) / parts.residual_scale
-    nearest, _ = NearestNeighbors(n_neighbors=1).fit(parts.memory).kneighbors(scaled)
-    expected = within + nearest.mean(axis=1) / parts.distance_scale
+    index = NearestNeighbors(n_neighbors=5).fit(parts.memory)
+    among_themselves, nearest = index.kneighbors()[0], index.kneighbors(scaled)[0]
+    # The nearest, and the mean of five, each over its own mean.
+    ratios = [nearest[:, :k].mean(axis=1) / among_themselves[:, :k].mean() for k in (1, 5)]
+    expected = within + np.mean(ratios, axis=0)
     np.testing.assert_allclose(fitted.score(new[:20]).anomaly_score, expected, rtol=1e-4)
     at = [parts.levels[0]] * 2
     _, twice = map(ops.convert_to_numpy, model._residuals(new[:20], at))
@@ -200,7 +203,8 @@ def test_it_is_saved_and_loaded_with_its_memory(fitted, new, tmp_path):
         ("scales", np.ones((4, 5))),
         ("memory", np.ones((1, 5))),
         ("memory", np.full((1000, 6), np.nan)),
-        ("neighbors", np.array(0)),
+        ("weights", np.ones(0)),
+        ("weights", np.array([1.0, -1.0])),
         ("residual_scale", np.array(0.0)),
     ],
 )
@@ -219,6 +223,7 @@ def test_damaged_parts_are_not_loaded(fitted, name, value):
         ({"steps": 10}, "steps must be at least 100"),
         ({"threshold": "99"}, "threshold must be"),
         ({"neighbors": 0}, "neighbors must be"),
+        ({"neighbors": ()}, "neighbors must be"),
     ],
 )
 def test_impossible_arguments_are_refused(arguments, message):
@@ -385,7 +390,7 @@ def test_anomalies_that_are_many_and_alike_are_left_out():
     detector = Detector(contamination=0.1, steps=100).fit(rows, verbose=0)
     assert (~detector.kept[960:]).all()
     # A twentieth of the memory counts as near.
-    assert detector.model.anomaly.parts.neighbors == 25
+    np.testing.assert_allclose(np.diff(detector.model.anomaly.parts.weights), np.zeros(24))
 
 
 def test_of_many_rows_only_those_that_are_drawn_are_looked_at(monkeypatch):

@@ -299,7 +299,16 @@ TABLES = {
         anomaly, "unsupervised", "kerasae, trimmed", run="anomaly-keel"
     ),
     "detector_speed": partial(
-        plain, "detector_speed", {"what": "", "median": ",.2f", "from": ",.2f", "to": ",.2f"}
+        plain,
+        "detector_speed",
+        {
+            "what": "",
+            "median, s": ".1f",
+            "from": ".1f",
+            "to": ".1f",
+            "processor, s": ".1f",
+            "MB": ",.0f",
+        },
     ),
     "series": partial(
         plain,

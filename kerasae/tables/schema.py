@@ -160,7 +160,8 @@ class Schema:
                 f"({where})"
             )
         if reasons:
-            warnings.warn(left_out(reasons, where, "columns=[...] (--columns)"), stacklevel=2)
+            hint = f"keep=[{next(iter(reasons))!r}] (--keep)"
+            warnings.warn(left_out(reasons, where, hint), stacklevel=2)
         out |= reasons
         others = [name for name in cells if name not in chosen and name not in out]
         out |= dict.fromkeys(others, "not asked for")
@@ -330,7 +331,8 @@ def _check_names(names, given):
     for argument, wanted in given.items():
         for name in wanted:
             if name not in names:
-                raise ValueError(unknown(f"a column of {argument}", name, names))
+                option = "--id" if argument == "ids" else f"--{argument}"
+                raise ValueError(unknown("column", name, names, f"{argument}, {option}"))
             other = taken.get(name)
             if other is not None and {argument, other} != {"columns", "categorical"}:
                 raise ValueError(

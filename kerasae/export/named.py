@@ -98,7 +98,13 @@ def named_signatures(model: Autoencoder, features: Sequence[str] = ()) -> Named:
     endpoints = {name: of_codes(one) for name, one in model._endpoints.items()}
     endpoints["reconstruct"] = of_codes(lambda codes: _cells(model, names, model(codes)))
     typical = typical_errors(model)  # a constant of the graph
-    endpoints["explain"] = lambda inputs: _explanation(model, names, inputs, typical)
+    of_detector = endpoints.get("explain")
+
+    def explain(inputs):
+        parts = of_detector(inputs) if of_detector else {}
+        return {**parts, **_explanation(model, names, inputs, typical)}
+
+    endpoints["explain"] = explain
     if features:
         endpoints["features"] = of_codes(layer_functions(model, features))
     return {

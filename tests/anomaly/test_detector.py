@@ -400,6 +400,28 @@ def test_of_many_rows_only_those_that_are_drawn_are_looked_at(monkeypatch):
     assert (~detector.kept).sum() == 90
 
 
+@pytest.mark.tensorflow
+def test_the_saved_model_of_a_table_explains_as_the_detector(of_table, tmp_path):
+    import tensorflow as tf
+
+    folder = kerasae.export_saved_model(of_table.model, tmp_path / "demo")
+    rows = {
+        "material": ["steel", "wood", ""],
+        "size": [10.0, 14.0, 9.0],
+        "weight": [9.0, 8.0, 70.0],
+    }
+    explain = tf.saved_model.load(str(folder)).signatures["explain"]
+    dtypes = {"material": tf.string}
+    got = explain(
+        **{name: tf.constant(cells, dtypes.get(name, tf.float32)) for name, cells in rows.items()}
+    )
+    rows["material"][2] = None
+    expected = of_table.explain(rows)
+    for name in ("anomaly_score", "within", "between", "contributions"):
+        np.testing.assert_allclose(got[name], getattr(expected, name), rtol=1e-4)
+    assert got["expected"].shape == (3, 3)
+
+
 @pytest.mark.slow
 @pytest.mark.tensorflow
 def test_onnx_of_a_table_takes_its_codes(of_table, tmp_path):

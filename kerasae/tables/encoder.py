@@ -11,7 +11,7 @@ from keras import ops
 from kerasae.datasets.row_source import RowSource
 from kerasae.datasets.sampling import Moments, Sample
 from kerasae.layers.base import LayerOptions
-from kerasae.tables.layout import CATEGORY, Layout, entropy, split_target
+from kerasae.tables.layout import CATEGORY, Layout, entropy
 from kerasae.tables.losses import TableError, TableLikelihood, TableLoss
 from kerasae.tables.schema import Schema
 from kerasae.validation import FLOAT32_MAX, LARGEST, unknown
@@ -42,6 +42,9 @@ class TableEncoder(keras.layers.Layer):
         schema: The `Schema` of the tables, or the dict that describes it.
         numbers: How numbers are scaled, one of the above.
         indicators: Whether each column with missing cells has a value more, 1 where it is missing.
+        bound: Largest magnitude of a scaled number that the loss wants back, or None. It is set
+            where the corruption bounds what the model sees: one cell a hundred times too large must
+            not be all that a training is about. Errors of rows are of the numbers as they are.
         **kwargs: Name and other arguments of `keras.layers.Layer`.
 
     Shapes: codes (batch, columns) of `Schema.codes`; the output is (batch, width), float32.
@@ -67,13 +70,14 @@ class TableEncoder(keras.layers.Layer):
         schema: Schema | Mapping[str, Any],
         numbers: str = "standard",
         indicators: bool = True,
+        bound: float | None = None,
         **kwargs: Unpack[LayerOptions],
     ) -> None:
         if numbers not in SCALINGS:
             raise ValueError(unknown("numbers", numbers, SCALINGS))
         super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
         self.schema = schema if isinstance(schema, Schema) else Schema.from_config(schema)
-        self.numbers, self.indicators = numbers, indicators
+        self.numbers, self.indicators, self.bound = numbers, indicators, bound
         marked = [i for i, one in enumerate(self.schema) if one.missing and indicators]
         self.layout = Layout([one.coded_as for one in self.schema], marked)
         self._periods = [
@@ -295,8 +299,15 @@ class TableEncoder(keras.layers.Layer):
         Returns:
             float32 tensor of shape (batch, width + columns); the weight of a missing cell is 0.
         """
-        observed = 1.0 - ops.cast(ops.isnan(codes), "float32")
-        return ops.concatenate([self(codes), observed * self.cell_weights], axis=1)
+        encoded, count = self(codes), len(self.layout.values)
+        if self.bound is not None:
+            numbers = ops.clip(encoded[:, :count], -self.bound, self.bound)
+            encoded = ops.concatenate([numbers, encoded[:, count:]], axis=1)
+        return ops.concatenate([encoded, self._weights(codes)], axis=1)
+
+    def _weights(self, codes):
+        """The weight of each cell, 0 where it is missing, (batch, columns)."""
+        return (1.0 - ops.cast(ops.isnan(codes), "float32")) * self.cell_weights
 
     def errors(self, codes: Any, output: Any) -> Any:
         """The error of each cell, whose mean over the columns is the error of the row.
@@ -309,7 +320,7 @@ class TableEncoder(keras.layers.Layer):
             float32 tensor of shape (batch, columns): 1 is the error of a model that knows nothing
             of a row. Missing cells have 0, and the others of their row so much more.
         """
-        encoded, weights = split_target(self.layout, self.target(codes))
+        encoded, weights = self(codes), self._weights(codes)
         observed = ops.sum(ops.cast(weights > 0, "float32"), axis=1, keepdims=True)
         share = float(len(self.schema)) / ops.maximum(observed, 1.0)
         return weights * self.layout.column_errors(encoded, output) * share
@@ -318,7 +329,7 @@ class TableEncoder(keras.layers.Layer):
         """The schema and the settings."""
         own = {"schema": self.schema.get_config(), "numbers": self.numbers}
         config = {name: value for name, value in super().get_config().items() if name == "name"}
-        return {**config, **own, "indicators": self.indicators}
+        return {**config, **own, "indicators": self.indicators, "bound": self.bound}
 
 
 def _first_highest(levels):

@@ -11,6 +11,7 @@ import numpy as np
 from kerasae.datasets.files import read_table
 from kerasae.layers.base import walk
 from kerasae.layers.cell_corruption import (
+    BOUND,
     CellCorruption,
     MissingCorruption,
     SwapCorruption,
@@ -121,8 +122,10 @@ def cell_corruption(
             layer.columns = encoder.layout.column_of.tolist()
         if isinstance(layer, MissingCorruption) and layer.fill is None:
             layer.fill = fill.tolist()
-        if isinstance(layer, WrongCorruption) and layer.numbers is None:
-            layer.numbers = list(range(len(encoder.layout.values)))
+        if isinstance(layer, WrongCorruption):
+            encoder.bound = BOUND  # what the model cannot see it cannot give back
+            if layer.numbers is None:
+                layer.numbers = list(range(len(encoder.layout.values)))
     return corruption
 
 

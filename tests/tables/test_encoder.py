@@ -6,6 +6,7 @@ from keras import ops
 
 from kerasae.tables import Layout, TableEncoder, TableLoss
 from kerasae.tables.encoder import SCALINGS
+from kerasae.tables.model import cell_corruption
 
 
 @pytest.mark.parametrize("numbers", SCALINGS)
@@ -104,6 +105,23 @@ def test_the_error_of_a_row_is_that_of_the_formula(table):
     np.testing.assert_allclose(
         np.asarray(encoder.errors(codes, output)).mean(axis=1), expected, rtol=1e-4
     )
+
+
+def test_the_loss_bounds_numbers_where_the_corruption_does(table):
+    encoder = made(table)
+    codes = np.nan_to_num(encoder.codes(table)[:2])
+    far = codes.copy()
+    far[0, 0] = encoder.mean[0] + 300 * encoder.spread[0]
+    output = np.zeros((2, encoder.width), "float32")
+    whole = np.asarray(encoder.errors(far, output))
+    assert encoder.bound is None
+    cell_corruption("swap:0.2+wrong:0.2", encoder)
+    bounded, target = (np.asarray(encoder.target(one)) for one in (far, codes))
+    assert bounded[0, 0] == 4
+    np.testing.assert_array_equal(bounded[:, 1:], target[:, 1:])
+    np.testing.assert_array_equal(encoder.errors(far, output), whole)
+    assert whole[0, 0] == pytest.approx(9e4, rel=1e-3)
+    assert TableEncoder(**encoder.get_config()).bound == 4.0
 
 
 def test_knowing_nothing_has_the_error_one_in_every_column(table):

@@ -93,7 +93,7 @@ filled[missing].head()
 
 
 # %%
-def worst_rows(model, table, count=3):
+def worst_rows(model, table, count=5):
     kerasae.anomaly.calibrate(model, table, threshold=0.01)
     scores = kerasae.anomaly.score(model, table, top=3)
     worst = np.argsort(-scores.anomaly_score)[:count]
@@ -106,7 +106,7 @@ worst_rows(model, table)
 # %% [markdown]
 # The mistyped size comes first. It is so large that it also makes the spread of the sizes several times as large, beside
 # which all other sizes look alike. So the cell is made missing, and the model is trained anew. Now the mistyped rent, 45, is
-# beside the two dearest flats.
+# beside the dearest flats.
 
 # %%
 table.loc[table["size"].idxmax(), "size"] = np.nan

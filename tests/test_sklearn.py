@@ -1,6 +1,7 @@
 """scikit-learn's contract, and what the estimators add to the models that they fit."""
 
 import copy
+import math
 import pickle
 import random
 
@@ -275,12 +276,11 @@ def test_a_step_of_few_rows_has_no_copies_and_no_order(iris):
     x, weight = iris[::10].copy(), 1.0 + np.arange(15) % 3
     x[3, 1] = np.nan
     mixed = np.random.default_rng(0).permutation(int(weight.sum()))
-    copies = as_weights(np.repeat(x, weight.astype(int), axis=0)[mixed], None, 15)
-    weighted = as_weights(x, weight, 15)
+    copies = as_weights(np.repeat(x, weight.astype(int), axis=0)[mixed], None)
+    weighted = as_weights(x, weight)
     for one, other in zip(copies, weighted, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert as_weights(x, None, 15)[1] is None
-    assert as_weights(x, weight, 14) == (x, weight)
+    assert as_weights(x, None)[1] is None
 
 
 def test_scalers_of_images_take_weights(digits):
@@ -296,6 +296,16 @@ def test_scalers_of_images_take_weights(digits):
             ),
             atol=1e-5,
         )
+
+
+def test_many_rows_of_few_kinds_take_all_their_steps():
+    rng = np.random.default_rng(0)
+    x = rng.integers(2, size=(400, 3)).astype(float)
+    fitted = AutoencoderTransformer(hidden_units=2, max_iter=2, random_state=0).fit(x)
+    steps = keras.ops.convert_to_numpy(fitted.model_.optimizer.iterations)
+    assert (steps, fitted.n_samples_seen_) == (2 * math.ceil(400 / 32), 400)
+    few = AutoencoderTransformer(hidden_units=2, max_iter=2, random_state=0).fit(x[:30])
+    assert (few.n_iter_, few.n_samples_seen_) == (2, 30)
 
 
 def test_lower_quantiles_of_copies():

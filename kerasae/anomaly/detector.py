@@ -1,7 +1,7 @@
 """Anomalies of a table in one call."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -10,7 +10,7 @@ import numpy as np
 from kerasae.anomaly.explanation import Explanation, explain
 from kerasae.anomaly.given_rows import given_rows
 from kerasae.anomaly.learning import (
-    check_neighbors,
+    check_parts,
     learn_parts,
     own_distances,
     own_scores,
@@ -97,7 +97,7 @@ class Detector:
         hidden_units: Sequence[int] = (256, 256),
         levels: Sequence[float] = (0.2, 0.4, 0.8),
         memory: int | None = None,
-        neighbors: int | Sequence[int] | None = None,
+        neighbors: int | Iterable[int] | None = None,
         steps: int = 2000,
         seed: int = 0,
     ) -> None:
@@ -110,16 +110,18 @@ class Detector:
         if not steps >= 100:
             raise ValueError(f"steps must be at least 100. Received: steps={steps}")
         threshold_rule(threshold)
-        if neighbors is not None:
-            check_neighbors(neighbors)
+        usual = CONTAMINATED_MEMORY if contamination else MEMORY
+        self.memory, counts = check_parts(
+            levels,
+            usual if memory is None else memory,
+            NEIGHBORS if neighbors is None else neighbors,
+        )
+        self.neighbors = None if neighbors is None else counts
         self.contamination = contamination
         self.threshold = threshold
         self.held_out = held_out
         self.hidden_units = tuple(hidden_units)
         self.levels = tuple(levels)
-        usual = CONTAMINATED_MEMORY if contamination else MEMORY
-        self.memory = usual if memory is None else memory
-        self.neighbors = neighbors
         self.steps = int(steps)
         self.seed = seed
         self._model: Autoencoder | None = None

@@ -1,7 +1,7 @@
 """What a detector learns of its training rows, beside the weights of its model."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +30,7 @@ def learn_parts(
     *,
     levels: Sequence[float] = (0.2, 0.4, 0.8),
     memory: int = 5000,
-    neighbors: int | Sequence[int] = (1, 5),
+    neighbors: int | Iterable[int] = (1, 5),
     seed: int | None = None,
     batch_size: int = 256,
 ) -> ScoreParts:
@@ -62,11 +62,7 @@ def learn_parts(
         >>> parts.memory.shape
         (100, 64)
     """
-    counts = check_neighbors(neighbors)
-    if not memory >= 2:
-        raise ValueError(f"memory must be at least 2 rows. Received: memory={memory}")
-    if not len(levels) or min(levels) <= 0:
-        raise ValueError(f"levels must be above 0. Received: levels={tuple(levels)}")
+    memory, counts = check_parts(levels, memory, neighbors)
     rows = model._checked_rows(x, "x")
     if len(rows) < 2:
         raise ValueError("x must have at least 2 rows to be compared. Received: 1 row")
@@ -83,19 +79,34 @@ def learn_parts(
     return ScoreParts(looked_at, scales, residual_scale, kept, _weights(distances, counts))
 
 
-def check_neighbors(neighbors: int | Sequence[int]) -> tuple[int, ...]:
-    """Numbers of neighbors as a tuple.
+def check_parts(
+    levels: Sequence[float], memory: int, neighbors: int | Iterable[int]
+) -> tuple[int, tuple[int, ...]]:
+    """Refuses settings of the parts that cannot be, before anything is trained.
 
     Args:
-        neighbors: One number of at least 1, or several.
+        levels: As in `learn_parts`, like those that follow.
+        memory: How many rows to keep at most.
+        neighbors: One number, or several.
+
+    Returns:
+        The memory, and the numbers of neighbors.
 
     Raises:
-        ValueError: None, or one that is not a whole number of at least 1.
+        ValueError: No levels, or one that is not above 0; a memory of less than 2 rows; numbers of
+            neighbors that are not whole and at least 1.
     """
-    counts = tuple(neighbors) if isinstance(neighbors, Sequence) else (neighbors,)
-    for count in counts or (0,):
+    check_count("memory", memory)
+    if memory < 2:
+        raise ValueError(f"memory must be at least 2 rows. Received: memory={memory}")
+    if not len(levels) or min(levels) <= 0:
+        raise ValueError(f"levels must be above 0. Received: levels={tuple(levels)}")
+    counts = tuple(neighbors) if isinstance(neighbors, Iterable) else (neighbors,)
+    if not counts:
+        raise ValueError("neighbors must be a number, or several. Received: none. Try (1, 5)")
+    for count in counts:
         check_count("neighbors", count)
-    return counts
+    return int(memory), tuple(map(int, counts))
 
 
 def _weights(distances, counts):

@@ -40,7 +40,7 @@ class Programs:
     def __init__(self, model: keras.Model) -> None:
         self._model = model
         self._made: dict[tuple, Callable[..., Any]] = {}
-        self._seconds: dict[str, float] = {}
+        self._seconds: dict[tuple[str, int], float] = {}  # of a step
 
     def forget(self) -> None:
         """Drops the programs, whose constants have changed."""
@@ -49,7 +49,8 @@ class Programs:
 
     def steps(self, kind: str, chunk: Chunk) -> int:
         """Steps of the next execution: about `EXECUTION_SECONDS`, as far as is known."""
-        seconds, block = self._seconds.get(kind), block_of(chunk.rows // chunk.batch_size)
+        seconds = self._seconds.get((kind, chunk.batch_size))
+        block = block_of(chunk.rows // chunk.batch_size)
         steps = FIRST_STEPS if not seconds else max(1, round(EXECUTION_SECONDS / seconds))
         return math.ceil(steps / block) * block
 
@@ -88,11 +89,11 @@ class Programs:
             logs = self._run(kind, chunk, where, rest, xla)
         keras.tree.map_structure(_send, logs)
         meanwhile()
-        if not waits and kind in self._seconds:
+        if not waits and (kind, chunk.batch_size) in self._seconds:
             return logs
         logs = {name: _value(value) for name, value in logs.items()}  # waits for the device
         if len(self._made) == known:  # what was compiled in between says nothing of a step
-            self._seconds[kind] = (time.perf_counter() - started) / steps
+            self._seconds[kind, chunk.batch_size] = (time.perf_counter() - started) / steps
         return logs
 
     def _run(self, kind, chunk, where, rest, xla):

@@ -92,21 +92,23 @@ def fit_rows(
         callbacks.on_epoch_end(epoch, logs)
         return logs
 
-    for epoch in range(initial_epoch, epochs):
-        model.reset_metrics()
-        callbacks.on_epoch_begin(epoch)
-        start = resumed or Position(0, model._next_order_seed(seed))
-        seed = start.seed
-        ahead = following(seed) if epoch + 1 < epochs else None
-        options = {"xla": xla, "start": start, "ahead": ahead, "waits": not waiting}
-        ended.append((epoch, _run_epoch(model, "train", rows, callbacks, **options)))
-        resumed = model._position = None
-        if len(ended) > waiting:
+    try:
+        for epoch in range(initial_epoch, epochs):
+            model.reset_metrics()
+            callbacks.on_epoch_begin(epoch)
+            start = resumed or Position(0, model._next_order_seed(seed))
+            seed = start.seed
+            ahead = following(seed) if epoch + 1 < epochs else None
+            options = {"xla": xla, "start": start, "ahead": ahead, "waits": not waiting}
+            ended.append((epoch, _run_epoch(model, "train", rows, callbacks, **options)))
+            resumed = model._position = None
+            if len(ended) > waiting:
+                logs = end_epoch()
+            if model.stop_training:
+                break
+    finally:  # an interrupt does not lose the epoch before it
+        if ended:
             logs = end_epoch()
-        if model.stop_training:
-            break
-    if ended:
-        logs = end_epoch()
     if epochs > 0:
         model.optimizer.finalize_variable_values(model.trainable_weights)
     callbacks.on_train_end(logs)
@@ -158,8 +160,10 @@ def _run_epoch(model, kind, rows, callbacks, *, xla=False, start=START, ahead=No
         count = math.ceil(chunk.rows / chunk.batch_size)
         first = min(start.steps - step, count) if step < start.steps else 0
         step += first
-        while first < count and not getattr(model, flag):
-            steps = min(fixed or model._programs.steps(kind, chunk), count - first)
+        while first < count:
+            # As Keras does, one step is taken before a stop is looked at.
+            most = 1 if getattr(model, flag) else fixed or model._programs.steps(kind, chunk)
+            steps = min(most, count - first)
             begun = step
             begin(begun)
             options = {"xla": xla, "waits": waits or steps != rows.num_batches}
@@ -170,6 +174,8 @@ def _run_epoch(model, kind, rows, callbacks, *, xla=False, start=START, ahead=No
             model._position = Position(step, start.seed) if kind == "train" else model._position
             # Keras counts all steps of an execution, those beyond the last batch, too.
             end(max(step, begun + (model._given_steps or 1)) - 1, logs)
+            if getattr(model, flag):
+                break
         if getattr(model, flag):
             break
     return logs or model.get_metrics_result()  # none where a fit goes on at the end of an epoch

@@ -177,7 +177,12 @@ def _difference(instance, specs):
     if not isinstance(instance, dict):
         return json.dumps(instance)[:40]
     apart = {"without": specs.keys() - instance.keys(), "with": instance.keys() - specs.keys()}
-    return ", ".join(f"{word} {', '.join(sorted(k)[:5])}" for word, k in apart.items() if k)
+    return ", ".join(f"{word} {_first(sorted(keys))}" for word, keys in apart.items() if keys)
+
+
+def _first(names):
+    """Some names, and that there are more."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _of_inputs(document, specs):

@@ -152,9 +152,12 @@ class AutoencoderEstimator(BaseEstimator):
         self._check_parameters()
         x, weight = self._training_rows(X, sample_weight, first=True)
         rng = check_random_state(self.random_state)
-        once = as_weights(x, weight, self.batch_size or recipes.default_batch_size(len(x)))
-        train, held_out = self._split(*once, rng)
+        train, held_out = self._split(x, weight, rng)
+        seen = len(train[0])
+        if not held_out and seen <= (self.batch_size or recipes.default_batch_size(seen)):
+            train = as_weights(*train)
         self._begin(*train, held_out and held_out[0], rng)
+        self.n_samples_seen_ = seen
         callbacks = [StabilityGuard()]
         if self.tol is not None or self.early_stopping:
             # In shares of the variance, so that `tol` means the same for every scaler.

@@ -3,10 +3,8 @@
 import numpy as np
 
 
-def as_weights(
-    x: np.ndarray, weight: np.ndarray | None, batch_size: int
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Rows without copies, in order, and the weights of their copies, where they are one step.
+def as_weights(x: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Rows without copies, in order, and the weights of their copies.
 
     A training of one step an epoch depends on neither the order of the rows nor on whether a row
     comes twice or has the weight 2; done in one way, the results are the same to the last bit.
@@ -14,23 +12,17 @@ def as_weights(
     Args:
         x: Rows of numbers, shape (rows, ...), which may be NaN.
         weight: Weight of each row, above 0, or None.
-        batch_size: Rows a step.
 
     Returns:
-        (rows, weights with mean 1), the weights None where all are equal; what came, where more
-        than `batch_size` rows differ.
+        (rows, weights with mean 1), the weights None where all are equal.
 
     Example:
-        >>> rows, weight = as_weights(np.array([[3.0], [1.0], [3.0]]), None, 32)
+        >>> rows, weight = as_weights(np.array([[3.0], [1.0], [3.0]]), None)
         >>> rows.tolist(), weight.round(2).tolist()
         ([[1.0], [3.0]], [0.67, 1.33])
     """
     flat = np.where(np.isnan(x), -np.inf, x).reshape(len(x), -1)
-    if len(np.unique(flat[: 2 * batch_size], axis=0)) > batch_size:
-        return x, weight
     _, first, which = np.unique(flat, axis=0, return_index=True, return_inverse=True)
-    if len(first) > batch_size:
-        return x, weight
     total = np.bincount(which.ravel(), weight)
     same = (total == total[0]).all()
     return x[first], None if same else total / total.mean()

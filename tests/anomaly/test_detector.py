@@ -224,6 +224,10 @@ def test_damaged_parts_are_not_loaded(fitted, name, value):
         ({"threshold": "99"}, "threshold must be"),
         ({"neighbors": 0}, "neighbors must be"),
         ({"neighbors": ()}, "neighbors must be"),
+        ({"neighbors": (1, 1.5)}, "neighbors must be"),
+        ({"memory": 1}, "memory must be at least 2"),
+        ({"memory": 3.5}, "memory must be"),
+        ({"levels": ()}, "levels must be above 0"),
     ],
 )
 def test_impossible_arguments_are_refused(arguments, message):

@@ -849,9 +849,9 @@ def test_executions_are_bounded_by_time_not_by_steps(digits, monkeypatch):
     first = executions_of(made, monkeypatch, fit)
     assert first[0] == programs.FIRST_STEPS
     assert sum(first) == 450
-    made._programs._seconds["train"] = programs.EXECUTION_SECONDS / 200
+    made._programs._seconds["train", 4] = programs.EXECUTION_SECONDS / 200
     assert executions_of(made, monkeypatch, fit)[0] == 200
-    made._programs._seconds["train"] = 1e-9
+    made._programs._seconds["train", 4] = 1e-9
     assert executions_of(made, monkeypatch, fit) == [450]
 
 
@@ -1153,6 +1153,36 @@ def test_the_next_epoch_begins_before_the_logs_are_there(digits, monkeypatch, wa
     assert history["loss"] == wanted["loss"]
     for one, same in zip(made.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_array_equal(one, same)
+
+
+class StopsBefore(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.stop_training = epoch == 2
+
+
+def test_a_stop_before_an_epoch_is_seen_after_its_first_step(digits, keras_feeds):
+    def run():
+        made = model()
+        losses = made.fit(digits[:96], epochs=5, verbose=0, callbacks=[StopsBefore()]).history
+        return len(losses["loss"]), int(keras.ops.convert_to_numpy(made.optimizer.iterations))
+
+    assert run() == keras_feeds(run) == (3, 3 + 3 + 1)
+
+
+def test_an_interrupt_does_not_lose_the_epoch_before_it(digits, monkeypatch):
+    run, calls = programs.Programs.run, []
+
+    def interrupted(self, *arguments, **options):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return run(self, *arguments, **options)
+
+    monkeypatch.setattr(programs.Programs, "run", interrupted)
+    made = model()
+    with pytest.raises(KeyboardInterrupt):
+        made.fit(digits[:64], epochs=9, verbose=0)
+    assert made.history.epoch == [0, 1, 2]
 
 
 def test_rows_are_moved_to_the_device_once(digits, monkeypatch):

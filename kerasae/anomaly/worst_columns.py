@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # Up to so many columns are looked for one after the other, which is faster than a sort.
 FEW = 8
+UNSEEN = "(unseen)"
 
 
 class WorstColumns(NamedTuple):
@@ -20,7 +21,8 @@ class WorstColumns(NamedTuple):
 
     Attributes:
         column: Names of the columns.
-        value: The cells, in the user's units; None where one is missing.
+        value: The cells, in the user's units; None where one is missing, "(unseen)" where it is a
+            level that the schema does not have.
         expected: What the model expects instead: its reconstruction.
         error: float32: the root of the cell's error over the mean error of normal rows in this
             column, 1 being usual; negative where the value is below what is expected. Of levels it
@@ -134,8 +136,15 @@ def _cells_at(model, codes, index):
     for i, column in enumerate(model.schema):
         where = index == i
         if where.any():
-            cells[where] = column.cells(codes[where]).to_pylist()
+            cells[where] = written_cells(column, codes[where])
     return cells
+
+
+def written_cells(column, codes):
+    """Cells of one column, of which those of a level that training did not have say so."""
+    cells = column.cells(codes).to_pylist()
+    unseen = (codes >= len(column.levels)) if column.levels else np.zeros(len(codes), bool)
+    return [UNSEEN if new else cell for cell, new in zip(cells, unseen, strict=True)]
 
 
 def typical_errors(model: "Autoencoder") -> np.ndarray:
@@ -159,7 +168,7 @@ def cells_of(model: "Autoencoder", rows: np.ndarray) -> np.ndarray:
     """Rows in the user's units: as they are, or of a table, its cells as objects."""
     if model.schema is None:
         return rows
-    columns = [one.cells(rows[:, i]).to_pylist() for i, one in enumerate(model.schema)]
+    columns = [written_cells(one, rows[:, i]) for i, one in enumerate(model.schema)]
     cells = np.empty(rows.shape, object)
     for i, values in enumerate(columns):
         cells[:, i] = values

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kerasae.anomaly.maps import error_maps, region_name, region_of
+from kerasae.anomaly.worst_columns import written_cells
 from kerasae.models import Autoencoder
 from kerasae.report.findings import Findings
 
@@ -95,7 +96,7 @@ def _contributions(model, found, which):
 def cell_text(model: Autoencoder, column: int, value: Any) -> str:
     """A value of a row as people write it; of a table, the cell that a code stands for."""
     if model.schema is not None:
-        cell = model.schema.columns[column].cells(np.array([value]))[0].as_py()
+        [cell] = written_cells(model.schema.columns[column], np.array([value]))
         if cell is None:
             return "missing"
         if isinstance(cell, datetime):

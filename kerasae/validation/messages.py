@@ -110,7 +110,7 @@ def unknown(kind: str, name: Any, known: Collection[str], where: Any = None) -> 
     hint = f". Try {nearest[0]}" if nearest else ""
     place = "" if where is None else f" ({where})"
     return (
-        f"{kind} must be one of {', '.join(sorted(known))}. "
+        f"{kind} must be one of {', '.join(one or repr(one) for one in sorted(known))}. "
         f"Received: {kind}={str(name)!r}{place}{hint}"
     )
 

@@ -69,8 +69,8 @@ def test_memory_does_not_grow_with_the_rows(model):
         finally:
             tracemalloc.stop()
 
-    # Rows, and reconstructions beside those outputed, would each be 1.4 MB more.
-    assert peak(64_000) < peak(6400) + 300_000
+    # Rows, and reconstructions beside those that are returned, would each be 460 kB more.
+    assert peak(25_600) < peak(6400) + 300_000
 
 
 def test_progress_is_shown_where_it_is_asked_for(model, capsys):

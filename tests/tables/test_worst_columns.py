@@ -23,7 +23,7 @@ def test_the_odd_cell_is_named_with_its_value_and_what_is_expected(calibrated, t
     found = kerasae.anomaly.score(calibrated, odd, top=2).worst
     assert found.column[:3, 0].tolist() == ["size", "count", "colour"]
     assert found.value[:2, 0].tolist() == [60.0, -500]
-    assert found.value[2, 0] is None  # a level that is not known
+    assert found.value[2, 0] == "(unseen)"
     assert found.expected[2, 0] in ("red", "green", "blue")
     assert found.error[0, 0] > 10
     assert found.error[1, 0] < -10

@@ -21,7 +21,7 @@ import results
 from contenders import load_rows, race
 
 import kerasae
-from kerasae.models import programs, training, xla
+from kerasae.models import jax_programs, training, xla
 
 ROWS, EPOCHS, REPEATS = 6000, 3, 3
 FAMILIES = {
@@ -45,7 +45,7 @@ WAYS = {
     "chosen": {(xla, "XLA_STEPS"): 1},
     "XLA loop": {
         (training, "gains_by_xla"): lambda model, steps: True,
-        (programs, "convolves"): lambda model: False,
+        (jax_programs, "convolves"): lambda model: False,
     },
     "fed by Keras": {},
 }

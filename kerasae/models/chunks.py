@@ -91,7 +91,7 @@ class Rows:
         size = sum(part.nbytes for part in self.parts if part is not None)
         self._pieces = 1 if on_processor() else max(1, math.ceil(size / CHUNK_BYTES))
         self._resident = each(on_device, self.parts) if self._pieces == 1 else None
-        self._drawn: tuple[Any, Any] | None = None  # an order, and the seed that it follows from
+        self._drawn: tuple[Any, Any] = (), None  # what an order follows from, and the order
 
     def __len__(self) -> int:
         return len(self.parts[0])
@@ -108,14 +108,14 @@ class Rows:
     def prepare(self, seed: Any) -> None:
         """Draws the order of an epoch and puts it on the device, unless that is done already."""
         key = tuple(seed) if self.shuffle else None
-        if self._drawn is None or self._drawn[0] != key:
+        if self._drawn[0] != key:
             order = self.order(seed)
             self._drawn = key, order if self._resident is None else on_device(order)
 
     def chunks(self, seed: Any = None) -> Iterator[Chunk]:
         """The chunks of one epoch."""
         self.prepare(seed)
-        order = self._drawn[1]  # type: ignore[index]
+        order = self._drawn[1]
         if self._resident is not None:
             return iter([self._chunk(self._resident, order, len(self))])
         by = math.ceil(self.num_batches / self._pieces) * self.batch_size

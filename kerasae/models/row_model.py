@@ -25,8 +25,8 @@ from kerasae.models.tensorflow_programs import TensorFlowPrograms
 from kerasae.models.training import Logs, Position, evaluate_rows, fit_rows, following
 from kerasae.validation import check_count, is_array
 
-# What Keras's own `fit` and `evaluate` are needed for.
 PROGRAMS = {"tensorflow": TensorFlowPrograms, "jax": JaxPrograms}
+# What Keras's own `fit` and `evaluate` are needed for.
 ONLY_KERAS = ("class_weight", "steps_per_epoch", "validation_steps", "steps")
 
 
@@ -419,11 +419,11 @@ class RowModel(CheckedModel):
             run = plain_errors(self)(lambda callbacks: evaluate(callbacks=callbacks))
         return lambda callbacks: self._of_evaluation(run(callbacks))
 
-    def _next_order_seed(self, last=None):
-        """The next seed of an order, which is known without asking the device where the last is."""
+    def _next_order_seed(self, known=None):
+        """The next seed of an order: where it is known, the device is not asked."""
         with ONE_AT_A_TIME:
             state = self._order_generator.state
-            seed = ops.convert_to_numpy(state) if last is None else following(last)
+            seed = ops.convert_to_numpy(state) if known is None else known
             state.assign(following(seed))
             return seed.astype("int64")
 

@@ -76,7 +76,7 @@ def fit_rows(
     logs: Logs = {}
     # Keras's BackupAndRestore, and AtomicBackup, say here where a resumed fit begins.
     initial_epoch = model._initial_epoch or initial_epoch
-    resumed, model._resumed, seed = model._resumed, None, None
+    resumed, model._resumed, ahead = model._resumed, None, None
     # By all epochs: one that is resumed takes the same programs, to the same bits.
     xla = gains_by_xla(model, math.inf if rows.num_batches is None else rows.num_batches * epochs)
     # Where nothing is asked for between epochs, the next one is under way before the host waits for
@@ -96,9 +96,8 @@ def fit_rows(
         for epoch in range(initial_epoch, epochs):
             model.reset_metrics()
             callbacks.on_epoch_begin(epoch)
-            start = resumed or Position(0, model._next_order_seed(seed))
-            seed = start.seed
-            ahead = following(seed) if epoch + 1 < epochs else None
+            start = resumed or Position(0, model._next_order_seed(ahead))
+            ahead = following(start.seed) if epoch + 1 < epochs else None
             options = {"xla": xla, "start": start, "ahead": ahead, "waits": not waiting}
             ended.append((epoch, _run_epoch(model, "train", rows, callbacks, **options)))
             resumed = model._position = None

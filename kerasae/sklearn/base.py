@@ -154,10 +154,9 @@ class AutoencoderEstimator(BaseEstimator):
         rng = check_random_state(self.random_state)
         train, held_out = self._split(x, weight, rng)
         seen = len(train[0])
-        if not held_out and seen <= (self.batch_size or recipes.default_batch_size(seen)):
+        if not held_out and self._rows_a_step(seen) == seen:
             train = as_weights(*train)
-        self._begin(*train, held_out and held_out[0], rng)
-        self.n_samples_seen_ = seen
+        self._begin(*train, held_out and held_out[0], rng, seen)
         callbacks = [StabilityGuard()]
         if self.tol is not None or self.early_stopping:
             # In shares of the variance, so that `tol` means the same for every scaler.
@@ -179,7 +178,7 @@ class AutoencoderEstimator(BaseEstimator):
             self._check_parameters()
         x, weight = self._training_rows(X, sample_weight, first)
         if first:
-            self._begin(x, weight, None, check_random_state(self.random_state))
+            self._begin(x, weight, None, check_random_state(self.random_state), len(x))
         else:
             self._follow(x, weight)
         self._train(x, weight, 1, None, [StabilityGuard()])
@@ -207,11 +206,11 @@ class AutoencoderEstimator(BaseEstimator):
         held, rest = order[:count], order[count:]
         return tuple((x[rows], None if weight is None else weight[rows]) for rows in (rest, held))
 
-    def _begin(self, x, weight, held_out, rng):
+    def _begin(self, x, weight, held_out, rng, seen):
         with _seeded(rng.randint(np.iinfo(np.int32).max)):
             self.model_ = self._build(x, weight, held_out)
         self.model_.compile(recipes.optimizer_of(self.model_, float(self.learning_rate_init)))
-        self.history_, self.n_iter_, self.n_samples_seen_ = {}, 0, len(x)
+        self.history_, self.n_iter_, self.n_samples_seen_ = {}, 0, seen
 
     def _build(self, x, weight, held_out):
         given = {name: getattr(self, name) for name in OF_FAMILY}
@@ -243,7 +242,7 @@ class AutoencoderEstimator(BaseEstimator):
         )
 
     def _train(self, x, weight, epochs, held_out, callbacks):
-        batch_size = min(self.batch_size or recipes.default_batch_size(len(x)), len(x))
+        batch_size = self._rows_a_step(len(x))
         history = self.model_.fit(
             x,
             sample_weight=weight,
@@ -256,6 +255,9 @@ class AutoencoderEstimator(BaseEstimator):
         for name, values in history.items():
             self.history_.setdefault(name, []).extend(values)
         self.n_iter_ += len(history["loss"])
+
+    def _rows_a_step(self, rows):
+        return min(self.batch_size or recipes.default_batch_size(rows), rows)
 
     def _check_parameters(self):
         if not callable(self.family):

@@ -110,13 +110,14 @@ def _locked(directory, name, make):
     while True:
         partial = directory / f"{PARTIAL}{secrets.token_hex(4)}-{name}"
         make(partial)
-        lock = os.open(partial, os.O_RDONLY)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        # Between the two, `remove_partials` of another process may have taken it for a dead one's.
-        with contextlib.suppress(FileNotFoundError):
+        # Until it is locked, `remove_partials` of another writer may take it for a dead one's.
+        with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as opened:
+            lock = os.open(partial, os.O_RDONLY)
+            opened.callback(os.close, lock)
+            fcntl.flock(lock, fcntl.LOCK_EX)
             if os.fstat(lock).st_ino == partial.stat().st_ino:
+                opened.pop_all()
                 return partial, lock
-        os.close(lock)
 
 
 def remove_partials(directory: str | os.PathLike[str]) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kerasae.atomic import write_file, write_folder, write_text
+from kerasae.atomic import PARTIAL, remove_partials, write_file, write_folder, write_text
 
 
 def test_a_write_that_stops_midway_leaves_the_old_file_and_nothing_beside_it(tmp_path):
@@ -32,6 +32,28 @@ def test_two_writers_do_not_meet(tmp_path):
     write_file(path, write)
     assert path.read_text() == "second"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("made_by", ["touch", "mkdir"])
+def test_what_another_writer_removes_before_it_is_locked_is_made_anew(
+    made_by, monkeypatch, tmp_path
+):
+    made, make = [], getattr(Path, made_by)
+
+    def make_and_lose(path, *args, **kwargs):
+        make(path, *args, **kwargs)
+        if path.name.startswith(PARTIAL):
+            made.append(path)
+            if len(made) == 1:
+                remove_partials(tmp_path)
+
+    monkeypatch.setattr(Path, made_by, make_and_lose)
+    if made_by == "touch":
+        write_file(tmp_path / "one", lambda beside: beside.write_text("whole"))
+    else:
+        write_folder(tmp_path, ["one"], lambda beside: (beside / "whole").write_text("whole"))
+    assert len(made) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
 
 
 def test_a_folder_that_stops_midway_never_appears(tmp_path):

@@ -151,14 +151,27 @@ class AnomalyCalibration(keras.layers.Layer):
         """
         score = self.score(errors, codings, residuals, rows)
         below = ops.searchsorted(ops.convert_to_tensor(self.scores), score, side="left")
-        at_least = len(self.scores) - ops.cast(below, "float32")
         return {
             "anomaly_score": score,
             "reconstruction_error": row_mean(errors),
             "feature_errors": errors,
-            "p_value": (1 + at_least) / (len(self.scores) + 1),
+            "p_value": self.p_values(below),
             "is_anomaly": score > self.threshold,
         }
+
+    def p_values(self, below: Any) -> Any:
+        """The p-values of scores.
+
+        Args:
+            below: How many scores of normal rows are below each, integers, (batch,).
+
+        Returns:
+            Tensor of shape (batch,).
+        """
+        count = len(self.scores) + 1
+        # Looked up: where it is divided, some runtimes multiply by the inverse, one digit off.
+        shares = (np.arange(count, 0, -1) / count).astype("float32")
+        return ops.take(ops.convert_to_tensor(shares), below, axis=0)
 
     def save_own_variables(self, store: Any) -> None:
         if self.fitted:

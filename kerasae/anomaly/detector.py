@@ -13,10 +13,11 @@ from kerasae.anomaly.learning import (
     check_parts,
     learn_parts,
     own_distances,
-    own_scores,
     scaled_rows,
+    scores_of_rows,
 )
 from kerasae.anomaly.scores import Scores, calibrate, score, threshold_rule
+from kerasae.validation import check_count
 
 if TYPE_CHECKING:
     from kerasae.models import Autoencoder
@@ -107,7 +108,8 @@ class Detector:
             )
         if held_out is not None and not 0 < held_out < 1:
             raise ValueError(f"held_out must lie in (0, 1). Received: held_out={held_out}")
-        if not steps >= 100:
+        check_count("steps", steps)
+        if steps < 100:
             raise ValueError(f"steps must be at least 100. Received: steps={steps}")
         threshold_rule(threshold)
         usual = CONTAMINATED_MEMORY if contamination else MEMORY
@@ -212,7 +214,7 @@ class Detector:
         """
         parts = self.model.anomaly.parts
         assert parts is not None  # after fit
-        return own_scores(self.model, self.model._checked_rows(x, "x"), parts)
+        return scores_of_rows(self.model, self.model._checked_rows(x, "x"), parts, own=True)
 
     def explain(self, x: Any, *, batch_size: int = 4096, verbose: int | str = 0) -> Explanation:
         """What each column adds to the scores of rows; see `kerasae.anomaly.explain`.

@@ -101,7 +101,8 @@ def check_parts(
         raise ValueError(f"memory must be at least 2 rows. Received: memory={memory}")
     if not len(levels) or min(levels) <= 0:
         raise ValueError(f"levels must be above 0. Received: levels={tuple(levels)}")
-    counts = tuple(neighbors) if isinstance(neighbors, Iterable) else (neighbors,)
+    several = isinstance(neighbors, Iterable) and not isinstance(neighbors, str)
+    counts = tuple(neighbors) if several else (neighbors,)
     if not counts:
         raise ValueError("neighbors must be a number, or several. Received: none. Try (1, 5)")
     for count in counts:
@@ -166,52 +167,41 @@ def distances_to(memory: np.ndarray, scaled: np.ndarray, neighbors: int) -> np.n
     return np.concatenate([ops.convert_to_numpy(piece) for piece in pieces])
 
 
-def norms_and_distances(
-    model: "Autoencoder", rows: Any, parts: ScoreParts, neighbors: int, batch_size: int = 256
-) -> tuple[np.ndarray, np.ndarray]:
-    """What the two parts of the scores are made of, neither of which is divided by its mean.
+def scores_of_rows(
+    model: "Autoencoder", rows: Any, parts: ScoreParts, own: bool = False, batch_size: int = 256
+) -> np.ndarray:
+    """Scores of rows, in pieces that bound the memory it takes.
 
     Args:
         model: The model.
         rows: Rows, as `_checked_rows` gives them.
         parts: What was learnt of training rows.
-        neighbors: How many of the nearest.
-        batch_size: Rows a step.
-
-    Returns:
-        Arrays of shape (rows,) and (rows, neighbors).
-    """
-    norms, distances = [], []
-    for piece in _pieces(rows):
-        scaled, residuals = scaled_and_residuals(model, piece, parts.levels, batch_size)
-        norms.append(ops.convert_to_numpy(residual_norms(residuals, parts.scales)[0]))
-        distances.append(distances_to(parts.memory, scaled, neighbors))
-    return np.concatenate(norms), np.concatenate(distances)
-
-
-def _pieces(rows, most=PIECE):
-    """Rows in pieces of similar size, none of them short."""
-    return np.array_split(rows, -(-len(rows) // most))
-
-
-def own_scores(
-    model: "Autoencoder", rows: Any, parts: ScoreParts, batch_size: int = 256
-) -> np.ndarray:
-    """Scores of rows of which some may be in the memory, and are not compared with themselves.
-
-    Args:
-        model: The model.
-        rows: Training rows, as `_checked_rows` gives them.
-        parts: What was learnt of them.
+        own: Whether rows may be in the memory, and are not compared with themselves.
         batch_size: Rows a step.
 
     Returns:
         Array of shape (rows,).
     """
-    norms, near = norms_and_distances(model, rows, parts, len(parts.weights) + 1, batch_size)
+    scores = []
+    for piece in _pieces(rows):
+        scaled, residuals = scaled_and_residuals(model, piece, parts.levels, batch_size)
+        distances = distances_to(parts.memory, scaled, len(parts.weights) + own)
+        if own:
+            distances = _without_own(distances, parts.weights)
+        norms, _ = residual_norms(residuals, parts.scales)
+        scores.append(ops.convert_to_numpy(parts.sum_of(norms, distances)))
+    return np.concatenate(scores)
+
+
+def _without_own(distances, weights):
     # A copy in the memory is the row itself, or another that counts as little.
-    own = near[:, :1] * parts.weights.sum() <= 1e-6
-    return norms / parts.residual_scale + np.where(own, near[:, 1:], near[:, :-1]) @ parts.weights
+    own = distances[:, :1] * weights.sum() <= 1e-6
+    return np.where(own, distances[:, 1:], distances[:, :-1])
+
+
+def _pieces(rows, most=PIECE):
+    """Rows in pieces of similar size, none of them short."""
+    return np.array_split(rows, -(-len(rows) // most))
 
 
 def own_distances(

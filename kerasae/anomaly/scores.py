@@ -8,7 +8,7 @@ import numpy as np
 
 from kerasae.anomaly.calibration import AnomalyCalibration, check_scores, row_mean
 from kerasae.anomaly.labels import by_labels, labelled_threshold
-from kerasae.anomaly.learning import norms_and_distances
+from kerasae.anomaly.learning import scores_of_rows
 from kerasae.anomaly.parts import ScoreParts
 from kerasae.anomaly.reference import draw_reference
 from kerasae.anomaly.worst_columns import WorstColumns, check_top, worst_columns, worst_of
@@ -142,8 +142,7 @@ def calibrate(
 def _scores_of_parts(model, x, parts, batch_size):
     rows = model._checked_rows(x, "x")
     if is_array(rows):
-        norms, near = norms_and_distances(model, rows, parts, len(parts.weights), batch_size)
-        return norms / parts.residual_scale + near @ parts.weights
+        return scores_of_rows(model, rows, parts, batch_size=batch_size)
 
     def scores(x):
         scaled, residuals = model._residuals(x, parts.levels)

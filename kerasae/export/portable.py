@@ -77,12 +77,11 @@ def first_line(error: Exception) -> str:
 
 
 def _with_p_value(calibration, outputs):
-    scores = calibration.scores
-    below = count_below(scores, outputs["anomaly_score"], "float32")
-    return {**outputs, "p_value": (1 + len(scores) - below) / (len(scores) + 1)}
+    below = count_below(calibration.scores, outputs["anomaly_score"])
+    return {**outputs, "p_value": calibration.p_values(below)}
 
 
-def count_below(values: np.ndarray, bounds: Any, dtype: str = "int32") -> Any:
+def count_below(values: np.ndarray, bounds: Any) -> Any:
     """How many sorted values are below each bound: a binary search of comparisons and look-ups.
 
     `searchsorted` itself is an operator of TensorFlow that neither ONNX nor LiteRT has.
@@ -90,7 +89,6 @@ def count_below(values: np.ndarray, bounds: Any, dtype: str = "int32") -> Any:
     Args:
         values: Sorted array, shape (n,).
         bounds: Tensor of any shape.
-        dtype: Of the counts.
 
     Returns:
         Tensor of the counts, in the shape of `bounds`.
@@ -108,7 +106,7 @@ def count_below(values: np.ndarray, bounds: Any, dtype: str = "int32") -> Any:
     for step in reversed(range(steps)):
         further = below + 2**step
         below = tf.where(tf.gather(filled, further - 1) < bounds, further, below)
-    return tf.cast(below, dtype)
+    return below
 
 
 def _in_plain(model, function):

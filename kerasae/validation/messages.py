@@ -2,8 +2,9 @@
 
 import difflib
 import importlib.util
+import numbers
 from collections.abc import Collection
-from typing import Any
+from typing import Any, SupportsIndex
 
 # Names of packages that differ from those of their modules.
 PACKAGES = {"sklearn": "scikit-learn", "tensorflow_serving": "tensorflow-serving-api"}
@@ -22,9 +23,13 @@ def check_count(name: str, value: Any, most: int = MOST) -> None:
     Raises:
         ValueError: It is not None and not such a number.
     """
-    if value is not None and not (value >= 1 and value % 1 == 0):
-        raise ValueError(f"{name} must be a whole number of at least 1. Received: {name}={value}")
-    if value is not None and value > most:
+    if value is None:
+        return
+    number = isinstance(value, numbers.Real | SupportsIndex)
+    if not (number and value >= 1 and value % 1 == 0):
+        shown = value if number else repr(value)
+        raise ValueError(f"{name} must be a whole number of at least 1. Received: {name}={shown}")
+    if value > most:
         raise ValueError(f"{name} must be at most {most}. Received: {name}={shortened(value)}")
 
 

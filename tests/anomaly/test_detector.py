@@ -224,6 +224,8 @@ def test_damaged_parts_are_not_loaded(fitted, name, value):
         ({"threshold": "99"}, "threshold must be"),
         ({"neighbors": 0}, "neighbors must be"),
         ({"neighbors": ()}, "neighbors must be"),
+        ({"neighbors": "5"}, "neighbors must be a whole number .* Received: neighbors='5'"),
+        ({"steps": "500"}, "steps must be a whole number"),
         ({"neighbors": (1, 1.5)}, "neighbors must be"),
         ({"memory": 1}, "memory must be at least 2"),
         ({"memory": 3.5}, "memory must be"),
@@ -304,6 +306,10 @@ def test_the_export_scores_and_explains_as_the_detector(fitted, new, export, run
             np.testing.assert_allclose(got[name], expected[name][:batch], rtol=2e-4, atol=1e-5)
         # A row's p-value may be the next one where its score is that of a held-out row.
         assert np.abs(got["p_value"] - expected["p_value"][:batch]).max() < 2.1 / 301
+        # To the last digit a fraction of that many rows, in every runtime.
+        rows = len(fitted.model.anomaly.scores) + 1
+        of_rows = np.round(got["p_value"].astype("float64") * rows) / rows
+        np.testing.assert_array_equal(got["p_value"], of_rows.astype("float32"))
         explained = run(folder, "explain", odd[:batch])
         for name, value in fitted.explain(odd)._asdict().items():
             np.testing.assert_allclose(

@@ -101,8 +101,10 @@ def check_parts(
         raise ValueError(f"memory must be at least 2 rows. Received: memory={memory}")
     if not len(levels) or min(levels) <= 0:
         raise ValueError(f"levels must be above 0. Received: levels={tuple(levels)}")
-    several = isinstance(neighbors, Iterable) and not isinstance(neighbors, str)
-    counts = tuple(neighbors) if several else (neighbors,)
+    if isinstance(neighbors, Iterable) and not isinstance(neighbors, str):
+        counts = tuple(neighbors)
+    else:
+        counts = (neighbors,)
     if not counts:
         raise ValueError("neighbors must be a number, or several. Received: none. Try (1, 5)")
     for count in counts:

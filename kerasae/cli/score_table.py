@@ -111,10 +111,57 @@ def calibrated(autoencoder: Autoencoder, rows: Data, threshold: str) -> dict[str
 
 
 def binary_labels(y: Any) -> Any:
-    """Labels of 0 and 1, or None for others."""
-    found = None if y is None else np.unique(y)
-    is_binary = found is not None and len(found) == 2 and set(found.tolist()) <= {0, 1}
-    return np.asarray(y, "int64") if is_binary else None
+    """Labels of 0 and 1, or None for others.
+
+    Raises:
+        ValueError: Some of them are missing.
+    """
+    cells = [] if y is None else np.asarray(y).tolist()
+    known = [one for one in cells if str(one) not in ("None", "nan")]
+    if set(known) != {0, 1}:
+        return None
+    if missing := len(cells) - len(known):
+        raise ValueError(
+            "label must be 0 or 1 in every row. "
+            f"Received: {missing} missing cells. Try leaving these rows out"
+        )
+    return np.asarray(y, "int64")
+
+
+def without_anomalies(rows: Data, label: str | None) -> Data:
+    """The rows that a model learns from, of which it is said where some are left out.
+
+    Args:
+        rows: All rows, with labels where there is a column of them.
+        label: Name of the column of labels, or None.
+
+    Returns:
+        The rows with the label 0 where labels are 0 and 1, for training and for testing; else all.
+
+    Raises:
+        ValueError: No row to train on has the label 0.
+    """
+    labels = binary_labels(rows.y) if label is not None else None
+    if labels is None:
+        return rows
+    normal = labels == 0
+    left = rows._replace(
+        x=rows.x[normal],
+        is_test=rows.is_test[normal],
+        y=labels[normal],
+        ids=rows.ids and {name: cells.filter(normal) for name, cells in rows.ids.items()},
+    )
+    if not len(left.x_train):
+        raise ValueError(
+            f"label must leave rows to train on, with the label 0. Received: none ({label})"
+        )
+    count = rows.source.rows if rows.source else len(left.x_train)
+    console.print(
+        f"training on the {count:,} rows with {label} = 0; those with 1 are for testing alone",
+        soft_wrap=True,
+        highlight=False,
+    )
+    return left
 
 
 def worst_table(columns: Mapping[str, Any]) -> Any:

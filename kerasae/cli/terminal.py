@@ -41,7 +41,11 @@ ModelArgument = Annotated[
 ]
 KeyOption = Annotated[str | None, typer.Option(help="Array of an .npz that holds the rows.")]
 LabelOption = Annotated[
-    str | None, typer.Option(help="Column of a table that holds labels, left out of the rows.")
+    str | None,
+    typer.Option(
+        help="Column of a table that holds labels, left out of the rows. Rows with 1, where labels "
+        "are 0 and 1, do not train."
+    ),
 ]
 KeepOption = Annotated[
     list[str] | None,

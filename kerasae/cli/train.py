@@ -162,16 +162,18 @@ def train(
         from kerasae.callbacks import StabilityGuard
         from kerasae.cli import series
         from kerasae.cli.backups import backup_folder
-        from kerasae.cli.score_table import calibrated, check_threshold
+        from kerasae.cli.score_table import calibrated, check_threshold, without_anomalies
         from kerasae.models import recipes
         from kerasae.tables.recipes import default_family
     options = {"activation": activation, "rho": rho, "beta": beta, "corruption": corruption}
     options |= {"k": k, "winners": winners, "likelihood": likelihood, "prior": prior}
-    options = recipes.family_options(model or "stacked", {**options, "tied": tied or None})
+    options = recipes.family_options(model or "stacked", options | {"tied": tied or None})
     check_threshold(threshold)
     _check_series(window, stream, stride=stride, time=time_column, group=group, recurrent=recurrent)
-    chosen: dict[str, Any] = {"drop": names(drop), "ids": names(ids), "keep": keep or ()}
-    chosen |= {
+    chosen: dict[str, Any] = {
+        "drop": names(drop),
+        "ids": names(ids),
+        "keep": keep or (),
         "columns": names(columns) or None,
         "categorical": names(categorical),
         "label": label,
@@ -183,11 +185,13 @@ def train(
         steps = series.load_steps(data, time_column, group, label=label, key=key)
         rows, steps = series.rows_of(steps, window, stride, test_fraction)
     check_threshold(threshold, rows.y_test, known=True)
+    every, rows = rows, without_anomalies(rows, label)
     model = model or default_family(rows)
     with_stack = {**options, **recipes.stack_option(recurrent)}
     rows, autoencoder, hidden_units = _made(
         rows, model, hidden_units, with_stack, scaler, images, seed
     )
+    every = every._replace(x=every.x.reshape(-1, *rows.x.shape[1:]))
     count = rows.source.rows if rows.source else len(rows.x_train) + len(rows.more)
     batch_size = _batch_size(batch_size or recipes.default_batch_size(count), count, processes)
     epochs = epochs or recipes.default_epochs(count, batch_size)
@@ -197,20 +201,19 @@ def train(
     began = {**options, "model": model, "scaler": scaler, "hidden": list(hidden_units)}
     began |= {"epochs": epochs, "batch size": batch_size, "learning rate": learning_rate}
     began |= {"patience": patience, "seed": seed, "rows": _rows_of(rows)}
-    given = {"recurrent": recurrent, "processes": processes}
-    began |= {option: value for option, value in given.items() if value}
+    began |= {n: v for n, v in {"recurrent": recurrent, "processes": processes}.items() if v}
     with backup_folder(directory, began, resume) as folder:
         guard = StabilityGuard(x=rows.x_train, allow_short=allow_short)
         history, seconds = _fit_by(
             processes, autoencoder, rows, epochs, batch_size, patience, folder, guard
         )
         metrics, pca = compare_with_pca(autoencoder, rows)
-        if rows.is_test.any():
-            metrics |= calibrated(autoencoder, rows, threshold)
+        if every.is_test.any():
+            metrics |= calibrated(autoencoder, every, threshold)
         settings = {name: value for name, value in began.items() if name != "rows"}
         known = {"data": data, "settings": settings, "seconds": seconds, "history": history}
         extra = series.extras(autoencoder, steps, threshold, metrics) if window else {}
-        _save(autoencoder, rows, directory, metrics, pca, {**known, "rows": count}, extra)
+        _save(autoencoder, every, directory, metrics, pca, {**known, "rows": count}, extra)
 
 
 def _batch_size(wanted, rows, processes):

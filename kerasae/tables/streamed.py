@@ -10,7 +10,7 @@ import numpy as np
 from kerasae import datasets
 from kerasae.datasets import Data, OpenedRows
 from kerasae.datasets.files.table import labels_of, rows_of_table
-from kerasae.datasets.opened import held_out
+from kerasae.datasets.opened import held_out, rows_where
 from kerasae.datasets.row_source import RowSource
 from kerasae.datasets.sampling import Sample
 from kerasae.models.sources import CheckedSource
@@ -47,7 +47,7 @@ def open_data(
         ids: As in `Schema.infer`.
         categorical: As in `Schema.infer`.
         keep: As in `load_data`.
-        label: Column that holds labels, or None.
+        label: Column that holds labels, or None; where they are 0 and 1, `source` is without 1.
         test_fraction: Share of the rows kept for testing, in [0, 1).
         seen: Function that is called with the number of rows of each piece, or None.
 
@@ -80,10 +80,11 @@ def open_data(
     y = None if label is None else np.array(found.table[label].to_pylist())
     found = found._replace(table=found.table.drop_columns(labels_of(label)))
     names = found.table.column_names
+    train = normal_rows(_train(source, test_fraction), label)
     gaps = any(found.missing[name] for name in names)
     if not any(asked.values()) and not gaps and is_plain(found.table):
         x, names = _numbers(found, keep, path)
-        return Data(x, is_test, y, names, source=_train(source.select(names), test_fraction))
+        return Data(x, is_test, y, names, source=train.select(names))
     schema = Schema.infer(found, **asked, keep=keep, where=path)
     carried = arrow_columns(found.table)
     return Data(
@@ -93,7 +94,7 @@ def open_data(
         list(schema.names),
         schema=schema,
         ids={name: carried[name] for name in schema.ids},
-        source=_train(source.select(schema.names), test_fraction),
+        source=train.select(schema.names),
     )
 
 
@@ -163,6 +164,59 @@ class CountedRows(RowSource):
         for numbers, piece in self.source.numbered():
             yield numbers, piece
             self.seen(len(numbers))
+
+
+class NormalRows(RowSource):
+    """Tables of a source without the rows that have the label 1.
+
+    Args:
+        source: The source.
+        label: Column of labels.
+        rows: How many rows there are.
+        columns: Names of the columns that are read; by default all.
+    """
+
+    def __init__(
+        self,
+        source: OpenedRows,
+        label: str,
+        rows: int | None,
+        columns: Sequence[str] | None = None,
+    ) -> None:
+        self.source, self.label, self.rows = source, label, rows
+        self.columns = tuple(columns or source.columns or ())
+
+    def select(self, columns: Sequence[str]) -> "NormalRows":
+        """The same rows with some of the columns."""
+        return NormalRows(self.source, self.label, self.rows, columns)
+
+    def pieces(self, rng: np.random.Generator | None = None) -> Iterator[Any]:
+        """The pieces, of which rows with the label 1 are taken out."""
+        names = list(self.columns or ())
+        for piece in self.source.select([*names, self.label]).pieces(rng):
+            yield rows_where(piece, _is_normal(piece[self.label])).select(names)
+
+
+def normal_rows(source: OpenedRows, label: str | None) -> OpenedRows | NormalRows:
+    """A source without the rows that have the label 1, where the labels of all rows are 0 and 1.
+
+    Args:
+        source: Source of tables.
+        label: Column of labels, which are counted in a pass over it, or None.
+    """
+    if label is None:
+        return source
+    counts: dict[Any, int] = {}
+    for piece in source.select([label]):
+        for one in piece[label].value_counts().to_pylist():
+            counts[one["values"]] = counts.get(one["values"], 0) + one["counts"]
+    if set(counts) != {0, 1}:
+        return source
+    return NormalRows(source, label, counts[0])
+
+
+def _is_normal(labels):
+    return np.asarray(labels.to_numpy() == 0)
 
 
 def _first(piece):

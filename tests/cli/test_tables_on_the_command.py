@@ -132,5 +132,30 @@ def test_training_with_labels_ranks_the_test_rows(kerasae, mistake):
     assert "ROC AUC" in out
     metrics = json.loads(Path("saved_models/a/1/manifest.json").read_text())["metrics"]
     assert 0 <= metrics["roc_auc"] <= 1
+    assert "rows with bad = 0" in out
     assert "labels of 0 and 1" in mistake(*few, "f1")
     assert "Try fpr:0.01" in mistake(*few, "fpr:x", "--label", "bad")
+
+
+def test_rows_labelled_1_do_not_train(kerasae, mistake):
+    """Scaler and errors follow from the rows labelled 0; labels that are missing are refused."""
+    frame = people().assign(bad=lambda all_rows: (all_rows.index % 9 == 0).astype(int))
+    frame.loc[frame.bad == 1, "age"] += 1000
+    frame.to_csv("people.csv", index=False)
+    frame.to_parquet("people.parquet")
+    few = ("--epochs", 1, "--hidden", "4-1-4", "--allow-short", "--id", "person_id")
+    few += ("--label", "bad", "--name")
+    for name, file in {"whole": "people.csv", "streamed": "people.parquet"}.items():
+        stream = ("--stream",) if name == "streamed" else ()
+        status, out, err = kerasae("train", file, *few, name, *stream)
+        assert status == 0, err
+        normal = sum(frame.bad == 0)
+        count = int(out.split("training on the ")[1].split()[0])
+        assert 0.7 * normal < count < 0.9 * normal
+        model = load_model(f"saved_models/{name}")
+        codes = model.schema.codes(frame.drop(columns="bad"))
+        scaled, bad = np.asarray(model.scaler(codes))[:, 0], frame.bad.to_numpy() == 1
+        assert abs(np.median(scaled[~bad])) < 1
+        assert scaled[bad].min() > 10  # else their own mean were in the scale
+    frame.assign(bad=frame.bad.where(frame.index > 5)).to_csv("gaps.csv", index=False)
+    assert "missing cells" in mistake("train", "gaps.csv", *few, "gaps")

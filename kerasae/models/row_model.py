@@ -441,15 +441,15 @@ class RowModel(CheckedModel):
         """Makes the variables of the metrics, on one row: a program can only use what there is."""
         if self._metrics_built:
             return
-        x, y, weights = (None if part is None else part[:1] for part in parts)
-        y = x if y is None else y
-        output = np.zeros(self.compute_output_shape(tuple(x.shape)), "float32")
 
-        def build(x, y, output, weights):
-            self.compute_metrics(x, y, output, weights)
+        def build(*parts):
+            x, y, weights = (None if part is None else part[:1] for part in parts)
+            output = np.zeros(self.compute_output_shape((1, *parts[0].shape[1:])), "float32")
+            target = x if y is None else y
+            self.compute_metrics(x, target, ops.convert_to_tensor(output), weights)
 
         with keras.StatelessScope():  # what it does to the state is forgotten
-            traced(build, x, y, ops.convert_to_tensor(output), weights)
+            traced(build, *parts)
         self._metrics_built = True
 
     def _of_evaluation(self, logs):

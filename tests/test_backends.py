@@ -8,7 +8,7 @@ import keras
 import pytest
 
 # Of the contract, what compiles some families once.
-QUICK = ["test_contract.py", "-k", "falls and (denoising or sparse or variational or series)"]
+QUICK = ["test_contract.py", "-k", "falls and (denoising or variational or series)"]
 WHOLE = [
     "layers",
     "callbacks",

@@ -6,6 +6,7 @@ import pytest
 from kerasae.callbacks import AverageActivation
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("compiled", [{}, {"steps_per_execution": 3, "jit_compile": True}])
 def test_the_history_holds_the_mean_of_the_codings_after_each_epoch(make, x, compiled):
     model = make(**compiled)

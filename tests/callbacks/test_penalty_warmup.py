@@ -15,6 +15,7 @@ def betas(model):
     )
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("compiled", [{}, {"steps_per_execution": 3, "jit_compile": True}])
 def test_beta_rises_in_a_line_and_stays(make, x, compiled):
     model = make(**compiled)

@@ -36,6 +36,7 @@ def test_a_picture_every_few_epochs_and_after_the_last(make, x, tmp_path, drawn)
     assert all(picture[-1] == (8, 8) for picture in drawn)
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("compiled", [{}, {"steps_per_execution": 3, "jit_compile": True}])
 def test_the_same_corruption_every_time_and_its_reconstruction(make, x, tmp_path, drawn, compiled):
     model = make(**compiled)

@@ -39,6 +39,7 @@ def diverge(model, x, callbacks=(), guard=None, **arguments):
     return raised.value
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("compiled", [{}, {"steps_per_execution": 3, "jit_compile": True}])
 def test_a_rate_that_is_too_high_stops_fit_and_brings_the_epochs_first_weights_back(
     make, x, variables, compiled
@@ -82,6 +83,7 @@ def break_at(model, batch, value=np.nan, from_epoch=0):
     )
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_bad_batch_is_named(make, x, value):
     model = make()
@@ -109,6 +111,7 @@ def spoil(model, value, epoch):
     return LambdaCallback(on_epoch_end=assign)
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("value", [math.nan, math.inf, 50000.0])
 def test_weights_are_looked_at_as_well_as_the_loss(make, x, variables, value):
     model = make()
@@ -234,6 +237,7 @@ def test_the_first_loss_is_that_before_the_first_step(x):
     assert str(error).startswith("training must stay stable. Received: loss is ")
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("rate", [10.0, 100.0, 1000.0])
 def test_a_training_that_ends_worse_than_the_mean_is_refused(digits, rate):
     """Case 50 of faults.md."""

@@ -178,7 +178,7 @@ def test_case_50_a_training_that_ends_worse_than_the_mean(
 ):
     frame.to_csv("rows.csv", index=False)
     train = ("train", "rows.csv", "--hidden", 2, "--epochs", 1)
-    for rate in (3, 1e3, 1e10):
+    for rate in (3, 1e10):
         err = mistake(*train, "--learning-rate", rate)
         assert "training must" in err
         assert "Try a learning rate of" in err

@@ -204,6 +204,7 @@ def compiled(loss):
     return model
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("name", OF_PROBABILITIES)
 def test_a_cross_entropy_by_any_name_wants_values_from_0_to_1(name):
     """Case 22."""

@@ -148,6 +148,7 @@ def test_labels_are_not_painted(stream, call):
                 np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("stream", STREAMS)
 def test_a_target_without_a_row_s_shape_is_refused(stream, target):

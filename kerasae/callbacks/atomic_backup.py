@@ -134,6 +134,7 @@ class AtomicBackup(keras.callbacks.Callback):
             self._written = time.monotonic()
         elif self._counted is not None:
             _restore_callbacks(self.callbacks, *self._counted)
+        self._counted = None  # once: in later epochs they have gone on counting
         self._started = True
         self._looked = time.monotonic()
         self.model._initial_epoch = None  # Keras would start every later fit there

@@ -149,23 +149,24 @@ def test_it_serves_any_keras_model(x, tmp_path, interrupted, assert_same, dtype)
     assert resumed.history.epoch == [3, 4]
 
 
-def test_early_stopping_stops_where_it_would_have(make, x, tmp_path, interrupted, assert_same):
+@pytest.mark.parametrize(("seconds", "first"), [(0, 3), (1000, 1)])
+def test_early_stopping_stops_where_it_would_have(
+    make, x, tmp_path, interrupted, assert_same, seconds, first
+):
     def callbacks():
         # Nothing improves by so much: stopping is a matter of counting.
         counting = [
             EarlyStopping("mse", patience=4, min_delta=1.0, restore_best_weights=True),
             ReduceLROnPlateau("mse", patience=2, min_delta=1.0, factor=0.5),
         ]
-        return [AtomicBackup(tmp_path, callbacks=counting), *counting]
+        return [AtomicBackup(tmp_path, callbacks=counting, seconds=seconds), *counting]
 
     whole, resumed = make(), make()
     epochs = whole.fit(x, epochs=20, shuffle=False, verbose=0, callbacks=callbacks()[1:]).epoch
     assert epochs == [0, 1, 2, 3, 4]
     interrupted(make(), x, 3, callbacks(), epochs=20, shuffle=False)
-    assert resumed.fit(x, epochs=20, shuffle=False, verbose=0, callbacks=callbacks()).epoch == [
-        3,
-        4,
-    ]
+    went_on = resumed.fit(x, epochs=20, shuffle=False, verbose=0, callbacks=callbacks())
+    assert went_on.epoch == list(range(first, 5))
     assert_same(whole, resumed)
 
 

@@ -151,7 +151,7 @@ def test_it_serves_any_keras_model(x, tmp_path, interrupted, assert_same, dtype)
 
 @pytest.mark.parametrize(("seconds", "first"), [(0, 3), (1000, 1)])
 def test_early_stopping_stops_where_it_would_have(
-    make, x, tmp_path, interrupted, assert_same, seconds, first
+    make, x, tmp_path, interrupted, *, assert_same, seconds, first
 ):
     def callbacks():
         # Nothing improves by so much: stopping is a matter of counting.

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -102,12 +103,12 @@ class Detector:
         steps: int = 2000,
         seed: int = 0,
     ) -> None:
-        if not 0 <= contamination < 0.5:
+        if not (_is_number(contamination) and 0 <= contamination < 0.5):
             raise ValueError(
-                f"contamination must lie in [0, 0.5). Received: contamination={contamination}"
+                f"contamination must lie in [0, 0.5). Received: contamination={contamination!r}"
             )
-        if held_out is not None and not 0 < held_out < 1:
-            raise ValueError(f"held_out must lie in (0, 1). Received: held_out={held_out}")
+        if held_out is not None and not (_is_number(held_out) and 0 < held_out < 1):
+            raise ValueError(f"held_out must lie in (0, 1). Received: held_out={held_out!r}")
         check_count("steps", steps)
         if steps < 100:
             raise ValueError(f"steps must be at least 100. Received: steps={steps}")
@@ -297,3 +298,7 @@ class Detector:
             more = scaled_rows(model, model._checked_rows(rows[:free], "x"))
             memory = np.concatenate([parts.memory, more])
             model.anomaly.set_parts(parts._replace(memory=memory))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real)

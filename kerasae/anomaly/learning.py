@@ -99,8 +99,8 @@ def check_parts(
     check_count("memory", memory)
     if memory < 2:
         raise ValueError(f"memory must be at least 2 rows. Received: memory={memory}")
-    if not len(levels) or min(levels) <= 0:
-        raise ValueError(f"levels must be above 0. Received: levels={tuple(levels)}")
+    if isinstance(levels, str) or not len(levels) or min(levels) <= 0:
+        raise ValueError(f"levels must be above 0. Received: levels={levels!r}. Try (0.2, 0.8)")
     if isinstance(neighbors, Iterable) and not isinstance(neighbors, str):
         counts = tuple(neighbors)
     else:

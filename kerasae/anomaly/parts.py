@@ -122,8 +122,8 @@ class ScoreParts(NamedTuple):
 
 # Below any residual that float32 has of rows near 1, and still a number when it is squared.
 TINY = 1e-18
-# Rows of the memory that are looked through at once.
-BLOCK = 64
+# Rows of the memory that are looked through at once, and of those again.
+BLOCK, SMALL_BLOCK = 64, 8
 
 
 def residual_norms(residuals: Any, scales: np.ndarray) -> tuple[Any, Any]:
@@ -172,18 +172,21 @@ def nearest_rows(rows: Any, memory: np.ndarray, neighbors: int) -> tuple[Any, An
     return largest[..., 0] * ops.sqrt(sums), away
 
 
-def _highest(values, count):
+def _highest(values, count, block=BLOCK):
     """Positions of the highest values of each row, (batch, count), the highest first.
 
-    They lie in the blocks that have the highest maxima. A maximum is found many times as fast as
-    its position.
+    They lie in the blocks that have the highest maxima, and there in the small blocks that have. A
+    maximum is found many times as fast as its position.
     """
-    blocks = ops.reshape(values, (-1, values.shape[-1] // BLOCK, BLOCK))
+    blocks = ops.reshape(values, (-1, values.shape[-1] // block, block))
     # Not argmax: Keras writes it with operators that ONNX does not have.
     _, first = ops.top_k(ops.max(blocks, axis=-1), min(count, blocks.shape[1]))
-    inside = _taken(blocks, first)
-    _, found = ops.top_k(ops.reshape(inside, (-1, first.shape[-1] * BLOCK)), count)
-    return _taken(first, found // BLOCK) * BLOCK + found % BLOCK
+    inside = ops.reshape(_taken(blocks, first), (-1, first.shape[-1] * block))
+    if block > SMALL_BLOCK:
+        found = _highest(inside, count, SMALL_BLOCK)
+    else:
+        _, found = ops.top_k(inside, count)
+    return _taken(first, found // block) * block + found % block
 
 
 def _taken(values, positions):

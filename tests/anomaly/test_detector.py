@@ -103,12 +103,13 @@ def test_norms_of_very_large_and_very_small_residuals_are_finite():
     np.testing.assert_allclose(shares[0, 0], [0.36, 0.64], rtol=1e-5)
 
 
-def test_distances_are_exact_far_from_the_origin():
+@pytest.mark.parametrize(("kept", "neighbors"), [(50, 2), (1000, 5), (1000, 70)])
+def test_distances_are_exact_far_from_the_origin(kept, neighbors):
     rng = np.random.default_rng(0)
-    memory = (1000 + rng.normal(size=(50, 3))).astype("float32")
+    memory = (1000 + rng.normal(size=(kept, 3))).astype("float32")
     rows = memory[:10] + np.float32(1e-3)
-    got, _ = nearest_rows(rows, memory, 2)
-    expected, _ = NearestNeighbors(n_neighbors=2).fit(memory).kneighbors(rows)
+    got, _ = nearest_rows(rows, memory, neighbors)
+    expected, _ = NearestNeighbors(n_neighbors=neighbors).fit(memory).kneighbors(rows)
     np.testing.assert_allclose(ops.convert_to_numpy(got), expected, rtol=1e-4)
 
 
@@ -226,6 +227,9 @@ def test_damaged_parts_are_not_loaded(fitted, name, value):
         ({"neighbors": ()}, "neighbors must be"),
         ({"neighbors": "5"}, "neighbors must be a whole number .* Received: neighbors='5'"),
         ({"steps": "500"}, "steps must be a whole number"),
+        ({"contamination": "auto"}, "contamination must lie in .* Received: contamination='auto'"),
+        ({"held_out": "0.2"}, "held_out must lie in"),
+        ({"levels": "0.2"}, "levels must be above 0"),
         ({"neighbors": (1, 1.5)}, "neighbors must be"),
         ({"memory": 1}, "memory must be at least 2"),
         ({"memory": 3.5}, "memory must be"),
@@ -373,6 +377,19 @@ def test_an_array_with_missing_cells_is_learnt_as_a_table_of_numbers(new):
     assert why.anomaly_score < 3
     assert np.isnan(one[0, 1])
     np.testing.assert_allclose(why.contributions.sum(axis=1), why.anomaly_score, rtol=1e-4)
+
+
+def test_a_table_far_from_zero_keeps_its_digits():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(np.random.default_rng(0).integers(0, 1000, (300, 3)))
+    table.columns = ["a", "b", "c"]
+    odd = pandas.concat([table[:20], table[:20] + 5000])
+    near, far = (
+        Detector(steps=100).fit(table + offset, verbose=0).score(odd + offset)
+        for offset in (0, 10**12)
+    )
+    assert far.is_anomaly[20:].all()
+    np.testing.assert_allclose(far.anomaly_score, near.anomaly_score, rtol=1e-3)
 
 
 def test_the_detector_of_a_table_is_saved_with_its_columns(of_table, tmp_path):

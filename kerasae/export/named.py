@@ -159,8 +159,8 @@ def _cell(column, codes):
     kind = input_type(column)
     if column.kind == "category":
         return tf.gather(_levels(column, kind), tf.cast(codes, "int32"))
-    if column.kind == "boolean":
-        return tf.cast(codes, kind)
+    if column.kind == "boolean":  # of which no reconstruction is missing
+        return tf.cast(codes, "bool")
     numbers = tf.cast(codes, kind) + tf.constant(column.origin, kind)
     numbers = tf.round(numbers) if column.type.startswith(("int", "uint")) else numbers
     return numbers * SECONDS if column.kind == "datetime" else numbers
@@ -179,7 +179,8 @@ def _explanation(model, names, inputs, typical):
     cells = _cells(model, names, expected)
 
     def worst(columns):
-        texts = tf.stack([_text(columns[name]) for name in names], axis=1)
+        pairs = zip(model.schema, names, strict=True)
+        texts = tf.stack([_text(column, columns[name]) for column, name in pairs], axis=1)
         return tf.gather(texts, index, batch_dims=1)
 
     return {
@@ -190,11 +191,12 @@ def _explanation(model, names, inputs, typical):
     }
 
 
-def _text(cells):
+def _text(column, cells):
     import tensorflow as tf  # noqa: PLC0415
 
     if cells.dtype == tf.string:
         return cells
-    if cells.dtype == tf.bool:
-        return tf.where(cells, "true", "false")
+    if column.kind == "boolean":
+        words = tf.where(tf.cast(cells, "bool"), "true", "false")
+        return words if cells.dtype == tf.bool else tf.where(tf.math.is_nan(cells), "nan", words)
     return tf.strings.as_string(cells, shortest=True)

@@ -180,3 +180,24 @@ def test_onnx_and_litert_take_codes(model, table, tmp_path):
     runner = interpreter.Interpreter(str(folder / "model.tflite")).get_signature_runner("encode")
     found = np.concatenate([runner(rows=row[None])["codings"] for row in codes[:10]])
     np.testing.assert_allclose(found, expected["encode"][:10], atol=2e-6)
+
+
+def test_booleans_with_missing_cells_come_back_as_booleans():
+    """They come in as 1, 0 and NaN, and their words are those of other booleans."""
+    from kerasae.export.named import named_signatures
+
+    sold = pd.array([True, False, None] * 20, dtype="boolean")
+    table = pd.DataFrame({"size": np.arange(60) % 7 + 0.5, "sold": sold})
+    model = kerasae.table_autoencoder(table, (4, 1))
+    endpoints = named_signatures(model)
+    inputs = {"size": np.float32([0.5, 1.5, 2.5]), "sold": np.float32([1, 0, np.nan])}
+    inputs = {name: keras.ops.convert_to_tensor(cells) for name, cells in inputs.items()}
+    back = endpoints["reconstruct"][0](inputs)["sold"].numpy()
+    assert back.dtype == bool
+    cells = model.reconstruct(table.head(3)).sold
+    assert cells.dtype == sold.dtype
+    assert back.tolist() == cells.tolist()
+    found = {name: one.numpy() for name, one in endpoints["explain"][0](inputs).items()}
+    of_sold = found["column"] == b"sold"
+    assert found["value"][of_sold].tolist() == [b"true", b"false", b"nan"]
+    assert set(found["expected"][of_sold]) <= {b"true", b"false"}

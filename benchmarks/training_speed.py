@@ -287,10 +287,12 @@ def main():
                 continue
             print(f"{layout}, batch {batch_size}", flush=True)
             cases[layout, batch_size] = race(settings.contenders, half, batch_size, settings)
+            # After each case, so that a run that is stopped leaves what it has measured.
+            results.write(settings.output, rows_of(cases, others))
         if settings.h2o:
             others.append(h2o(half, layout, settings.h2o))
-        # After each layout, so that a run that is stopped leaves what it has measured.
-        results.write(settings.output, rows_of(cases, others))
+        if others:
+            results.write(settings.output, rows_of(cases, others))
     if settings.short:
         return
     report(cases, others)

@@ -109,6 +109,13 @@ class Detector:
             )
         if held_out is not None and not (_is_number(held_out) and 0 < held_out < 1):
             raise ValueError(f"held_out must lie in (0, 1). Received: held_out={held_out!r}")
+        if isinstance(hidden_units, str) or not isinstance(hidden_units, Iterable):
+            raise ValueError(
+                "hidden_units must be widths of layers. "
+                f"Received: hidden_units={hidden_units!r}. Try (256, 256)"
+            )
+        for units in hidden_units:
+            check_count("hidden_units", units)
         check_count("steps", steps)
         if steps < 100:
             raise ValueError(f"steps must be at least 100. Received: steps={steps}")

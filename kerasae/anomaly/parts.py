@@ -165,7 +165,8 @@ def nearest_rows(rows: Any, memory: np.ndarray, neighbors: int) -> tuple[Any, An
     columns = np.vstack([np.pad(kept, filled).T, -halves])
     # Of float32 products, which find the nearest but have lost the digits of a small distance.
     nearness = ops.matmul(ops.pad(flat - center, ((0, 0), (0, 1)), constant_values=1.0), columns)
-    nearest = _highest(nearness, neighbors)
+    # Where a row is not finite, its nearest may be of those that fill the last block.
+    nearest = ops.minimum(_highest(nearness, neighbors), len(memory) - 1)
     away = flat[:, None] - ops.take(ops.convert_to_tensor(memory), nearest, axis=0)
     largest = ops.maximum(ops.max(ops.abs(away), axis=-1, keepdims=True), TINY)
     sums = ops.sum(ops.square(away / largest), axis=-1)

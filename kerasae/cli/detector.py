@@ -14,7 +14,7 @@ from kerasae.cli.terminal import (
     IdOption,
     KeepOption,
     KeyOption,
-    LabelOption,
+    NormalLabelOption,
     OutputOption,
     console,
     data_name,
@@ -37,7 +37,7 @@ def detector(
     name: Annotated[str | None, typer.Option(help="By default DATA-detector.")] = None,
     output: OutputOption = Path("saved_models"),
     key: KeyOption = None,
-    label: LabelOption = None,
+    label: NormalLabelOption = None,
     keep: KeepOption = None,
     columns: ColumnsOption = None,
     drop: DropOption = None,
@@ -48,6 +48,7 @@ def detector(
     with starting():
         from kerasae.anomaly import Detector
         from kerasae.cli.explained import show_schema
+        from kerasae.cli.score_table import without_anomalies
         from kerasae.cli.tables import verbosity
         from kerasae.export import KERAS_FILE, publish_model, write_serving_files
         from kerasae.tables.data import load_data
@@ -61,7 +62,9 @@ def detector(
         key=key,
         label=label,
         keep=keep or (),
+        test_fraction=0,
     )
+    rows = without_anomalies(rows, label)
     if rows.schema is not None:
         show_schema(rows.schema)
     with console.status("training"):

@@ -1,5 +1,6 @@
 """Tables of anomaly scores: what is written of each row, and what is printed of the worst."""
 
+import collections
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from kerasae.cli.explained import worst_columns
 from kerasae.cli.terminal import console
 from kerasae.datasets import Data
 from kerasae.models import Autoencoder
+from kerasae.tables.data import marks_anomalies
+from kerasae.tables.streamed import NormalRows
 
 
 def score_table(
@@ -111,57 +114,71 @@ def calibrated(autoencoder: Autoencoder, rows: Data, threshold: str) -> dict[str
 
 
 def binary_labels(y: Any) -> Any:
-    """Labels of 0 and 1, or None for others.
+    """Labels of 0 and 1, of which there are both, or None for others.
 
     Raises:
         ValueError: Some of them are missing.
     """
+    counts = _label_counts(y)
+    both = set(counts) >= {0, 1} and marks_anomalies(counts, "label")
+    return np.asarray(y, "int64") if both else None
+
+
+def _label_counts(y):
     cells = [] if y is None else np.asarray(y).tolist()
-    known = [one for one in cells if str(one) not in ("None", "nan")]
-    if set(known) != {0, 1}:
-        return None
-    if missing := len(cells) - len(known):
-        raise ValueError(
-            "label must be 0 or 1 in every row. "
-            f"Received: {missing} missing cells. Try leaving these rows out"
-        )
-    return np.asarray(y, "int64")
+    return collections.Counter(None if str(one) in ("None", "nan") else one for one in cells)
 
 
-def without_anomalies(rows: Data, label: str | None) -> Data:
-    """The rows that a model learns from, of which it is said where some are left out.
+def without_anomalies(rows: Data, label: str | None, processes: int | None = None) -> Data:
+    """The rows that a model learns from, of which it is said which they are.
 
     Args:
         rows: All rows, with labels where there is a column of them.
         label: Name of the column of labels, or None.
+        processes: How many processes train, or None.
 
     Returns:
         The rows with the label 0 where labels are 0 and 1, for training and for testing; else all.
 
     Raises:
-        ValueError: No row to train on has the label 0.
+        ValueError: No row to train on or to test on has the label 0, or several processes read
+            rows that are streamed.
     """
-    labels = binary_labels(rows.y) if label is not None else None
-    if labels is None:
+    if label is None:
         return rows
-    normal = labels == 0
+    counts = _label_counts(rows.y)
+    streamed = isinstance(rows.source, NormalRows)  # which has looked at all labels
+    if not (streamed if rows.source else marks_anomalies(counts, label)):
+        if set(counts) != {0}:
+            why = f"the labels of {label} are not 0 and 1" if counts else "windows have no labels"
+            say(f"all rows train: {why}")
+        return rows
+    if streamed and processes:
+        raise ValueError(
+            "processes (--processes) must go with rows that all train where they are streamed. "
+            f"Received: {label} with rows labelled 1. Try --no-stream, or a file without them"
+        )
+    normal = np.asarray(rows.y) == 0
     left = rows._replace(
         x=rows.x[normal],
         is_test=rows.is_test[normal],
-        y=labels[normal],
+        y=np.asarray(rows.y)[normal],
         ids=rows.ids and {name: cells.filter(normal) for name, cells in rows.ids.items()},
     )
-    if not len(left.x_train):
-        raise ValueError(
-            f"label must leave rows to train on, with the label 0. Received: none ({label})"
-        )
+    for part, of_part in {"train": ~rows.is_test, "test": rows.is_test}.items():
+        if of_part.any() and not normal[of_part].any():
+            raise ValueError(
+                f"label must leave rows to {part} on, with the label 0. Received: none ({label})"
+            )
     count = rows.source.rows if rows.source else len(left.x_train)
-    console.print(
-        f"training on the {count:,} rows with {label} = 0; those with 1 are for testing alone",
-        soft_wrap=True,
-        highlight=False,
-    )
+    tests = "; the threshold and its measures see all test rows" if rows.is_test.any() else ""
+    say(f"training on the {count:,} rows with {label} = 0{tests}")
     return left
+
+
+def say(text: str) -> None:
+    """Prints a line as it is."""
+    console.print(text, soft_wrap=True, highlight=False)
 
 
 def worst_table(columns: Mapping[str, Any]) -> Any:

@@ -41,6 +41,10 @@ ModelArgument = Annotated[
 ]
 KeyOption = Annotated[str | None, typer.Option(help="Array of an .npz that holds the rows.")]
 LabelOption = Annotated[
+    str | None, typer.Option(help="Column of a table that holds labels, left out of the rows.")
+]
+# Of commands that train for anomalies.
+NormalLabelOption = Annotated[
     str | None,
     typer.Option(
         help="Column of a table that holds labels, left out of the rows. Rows with 1, where labels "

@@ -23,7 +23,7 @@ from kerasae.cli.terminal import (
     IdOption,
     KeepOption,
     KeyOption,
-    LabelOption,
+    NormalLabelOption,
     OutputOption,
     check_name,
     console,
@@ -68,11 +68,7 @@ def train(
         ),
     ] = "auto",
     epochs: Annotated[
-        int | None,
-        typer.Option(
-            help="Most passes over the rows. By default about 18,000 steps, in epochs of about 100 "
-            "or more."
-        ),
+        int | None, typer.Option(help="Most passes over the rows. By default about 18,000 steps.")
     ] = None,
     patience: Annotated[
         int | None,
@@ -129,7 +125,7 @@ def train(
     name: Annotated[str | None, typer.Option(help="By default DATA-MODEL.")] = None,
     output: OutputOption = Path("saved_models"),
     key: KeyOption = None,
-    label: LabelOption = None,
+    label: NormalLabelOption = None,
     keep: KeepOption = None,
     columns: ColumnsOption = None,
     drop: DropOption = None,
@@ -169,12 +165,9 @@ def train(
         from kerasae.cli.score_table import calibrated, check_threshold, without_anomalies
         from kerasae.models import recipes
         from kerasae.tables.recipes import default_family
-    options: dict[str, Any] = {
-        **{"activation": activation, "rho": rho, "beta": beta, "k": k, "winners": winners},
-        **{"likelihood": likelihood, "prior": prior, "corruption": corruption},
-        "tied": tied or None,
-    }
-    options = recipes.family_options(model or "stacked", options)
+    options = {"activation": activation, "rho": rho, "beta": beta, "corruption": corruption}
+    options |= {"k": k, "winners": winners, "likelihood": likelihood, "prior": prior}
+    options = recipes.family_options(model or "stacked", options | {"tied": tied or None})
     check_threshold(threshold)
     _check_series(window, stream, stride=stride, time=time_column, group=group, recurrent=recurrent)
     chosen: dict[str, Any] = {
@@ -192,7 +185,7 @@ def train(
         steps = series.load_steps(data, time_column, group, label=label, key=key)
         rows, steps = series.rows_of(steps, window, stride, test_fraction)
     check_threshold(threshold, rows.y_test, known=True)
-    every, rows = rows, without_anomalies(rows, label)
+    every, rows = rows, without_anomalies(rows, label, processes)
     model = model or default_family(rows)
     with_stack = {**options, **recipes.stack_option(recurrent)}
     rows, autoencoder, hidden_units = _made(
@@ -201,19 +194,18 @@ def train(
     every = every._replace(x=every.x.reshape(-1, *rows.x.shape[1:]))
     count = rows.source.rows if rows.source else len(rows.x_train) + len(rows.more)
     batch_size = _batch_size(batch_size or recipes.default_batch_size(count), count, processes)
-    passes = 1 if epochs or processes else _passes(rows, batch_size)
-    epochs, patience = _length(epochs, patience, count * passes, batch_size)
+    epochs = epochs or recipes.default_epochs(count, batch_size)
+    patience = recipes.default_patience(epochs) if patience is None else patience
     autoencoder.compile(recipes.optimizer_of(autoencoder, learning_rate))
     directory = output / (name or f"{data_name(data)}-{model}")
     began = {**options, "model": model, "scaler": scaler, "hidden": list(hidden_units)}
     began |= {"epochs": epochs, "batch size": batch_size, "learning rate": learning_rate}
     began |= {"patience": patience, "seed": seed, "rows": _rows_of(rows)}
-    given = {"recurrent": recurrent, "processes": processes, "passes": passes if passes > 1 else 0}
-    began |= {option: value for option, value in given.items() if value}
+    began |= {n: v for n, v in {"recurrent": recurrent, "processes": processes}.items() if v}
     with backup_folder(directory, began, resume) as folder:
         guard = StabilityGuard(x=rows.x_train, allow_short=allow_short)
         history, seconds = _fit_by(
-            processes, autoencoder, rows, epochs, batch_size, patience, folder, guard, passes
+            processes, autoencoder, rows, epochs, batch_size, patience, folder, guard
         )
         metrics, pca = compare_with_pca(autoencoder, rows)
         if every.is_test.any():
@@ -230,26 +222,6 @@ def _batch_size(wanted, rows, processes):
 
     check_count("--processes", processes)
     return math.ceil(min(wanted, rows) / (processes or 1)) * (processes or 1)
-
-
-def _passes(rows, batch_size):
-    """Passes over the rows that make an epoch, where nothing else is asked for."""
-    from kerasae.models import recipes
-
-    if rows.source or rows.more:
-        return 1
-    passes = recipes.default_passes(rows.x_train, batch_size)
-    if passes > 1:
-        console.print(f"an epoch is {passes} passes over the {len(rows.x_train):,} rows")
-    return passes
-
-
-def _length(epochs, patience, rows, batch_size):
-    """Epochs, and those without a lower error after which a training stops."""
-    from kerasae.models import recipes
-
-    epochs = epochs or recipes.default_epochs(rows, batch_size)
-    return epochs, recipes.default_patience(epochs) if patience is None else patience
 
 
 def _rows_in(data, chosen, *, key, size, images, stream):
@@ -351,15 +323,13 @@ def _fit_by(processes, autoencoder, rows, *arguments):
     if not processes:
         return _fit(autoencoder, rows, *arguments)
     start = time.perf_counter()
-    *arguments, _ = arguments
     history = fit_in_processes(autoencoder, rows, processes, *arguments, seconds=BACKUP_SECONDS)
     epochs, _, patience, _, _ = arguments
     _say_why_it_ended(history, f"val_{autoencoder._objective}", epochs, patience)
     return history, time.perf_counter() - start
 
 
-def _fit(autoencoder, rows, epochs, batch_size, patience, folder, guard, passes):
-    import numpy as np
+def _fit(autoencoder, rows, epochs, batch_size, patience, folder, guard):
     from keras.callbacks import EarlyStopping, LambdaCallback
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -379,7 +349,6 @@ def _fit(autoencoder, rows, epochs, batch_size, patience, folder, guard, passes)
     drawing = ("kerasae.report", "matplotlib.backends.backend_svg")
     later = imported_beside("kerasae.export", *drawing)
     x = rows.source or (_stream(rows, batch_size) if rows.more else rows.x_train)
-    x = np.concatenate([x] * passes) if passes > 1 else x
     with Progress(*shown, console=console) as progress, later:
         task = progress.add_task("training", total=epochs)
 
@@ -400,7 +369,7 @@ def _fit(autoencoder, rows, epochs, batch_size, patience, folder, guard, passes)
             verbose=0,
             callbacks=[showing, *_rows_shown(rows, progress, batch_size), guard, *stops, backup],
         )
-    _say_why_it_ended(backup.history, f"val_{metric}", epochs, patience if stops else 0, passes)
+    _say_why_it_ended(backup.history, f"val_{metric}", epochs, patience if stops else 0)
     return backup.history, time.perf_counter() - start
 
 
@@ -423,7 +392,7 @@ def _rows_shown(rows, progress, batch_size):
     return [bar]
 
 
-def _say_why_it_ended(history, metric, epochs, patience, passes=1):
+def _say_why_it_ended(history, metric, epochs, patience):
     errors = history.get(metric, [])
     if not errors:
         return
@@ -434,9 +403,7 @@ def _say_why_it_ended(history, metric, epochs, patience, passes=1):
     elif patience and best + 1 < len(errors):
         note = f"all {epochs} epochs: {lowest}, whose weights are kept"
     else:
-        note = (
-            f"all {epochs} epochs: {metric} was still falling; try --epochs {2 * epochs * passes}"
-        )
+        note = f"all {epochs} epochs: {metric} was still falling; try --epochs {2 * epochs}"
         if best + 1 < len(errors):
             note = f"all {epochs} epochs: {lowest}"
     console.print(note, soft_wrap=True, highlight=False)

@@ -26,7 +26,6 @@ from kerasae.validation import as_rows, extremes, unknown
 # Filters of those families whose codings for images are maps of the same size.
 MAPS = {"winner-take-all": (16, 32), "denoising": (32, 32, 32, 32)}
 Family = str | Callable[..., Autoencoder]
-EPOCH_STEPS, EPOCH_BYTES = 100, 2**24
 SCALERS = ("auto", "pixels", "range", "standard", "none")
 
 
@@ -40,23 +39,9 @@ def default_epochs(rows: int, batch_size: int) -> int:
     return max(1, round(18000 / math.ceil(rows / batch_size)))
 
 
-def default_passes(x: np.ndarray, batch_size: int) -> int:
-    """Passes over rows in memory that make an epoch of about 100 steps, at least 1.
-
-    Between two epochs the error of test rows is taken, weights are kept and progress is shown. Of
-    a few hundred rows that takes several times as long as the steps of one pass.
-
-    Args:
-        x: Rows to train on; no more copies of them are made than take 16 MB.
-        batch_size: Rows a step.
-    """
-    wanted = round(EPOCH_STEPS * batch_size / len(x))
-    return max(1, min(wanted, EPOCH_BYTES // max(1, x.nbytes)))
-
-
 def default_patience(epochs: int) -> int:
-    """Epochs without a lower error after which a training stops: a quarter of all, at least 5."""
-    return max(5, round(epochs / 4))
+    """Epochs without a lower error after which a training stops: an eighth of all, at least 5."""
+    return max(5, round(epochs / 8))
 
 
 def row_shape(

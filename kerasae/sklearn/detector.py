@@ -54,7 +54,8 @@ class AutoencoderDetector(OutlierMixin, AutoencoderEstimator):
         image_shape: (height, width) or (height, width, channels) of the image that a row holds.
         schema: The `kerasae.tables.Schema` of tables of mixed columns, where the one that is read
             from them is not wanted; or None.
-        max_iter: Most passes over the rows, at least 1; by default about 18,000 steps.
+        max_iter: Most passes over the rows, at least 1; by default about 18,000 steps,
+            most of which are not taken: see `tol`.
         batch_size: Rows a step, at least 1; by default 128, or 32 under 10,000 rows.
         learning_rate_init: Learning rate of Adam, above 0.
         early_stopping: Whether training stops by the error of rows that are held out.

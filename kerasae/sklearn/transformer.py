@@ -45,8 +45,8 @@ class AutoencoderTransformer(
             which is given to convolutions, in any family; or None for rows of columns.
         schema: The `kerasae.tables.Schema` of tables of mixed columns, where the one that is read
             from them is not wanted; or None.
-        max_iter: Most passes over the rows, at least 1; by default about 18,000 steps, as in
-            `kerasae train`.
+        max_iter: Most passes over the rows, at least 1; by default about 18,000 steps,
+            most of which are not taken: see `tol`.
         batch_size: Rows a step, at least 1; by default 128, or 32 under 10,000 rows.
         learning_rate_init: Learning rate of Adam, above 0.
         early_stopping: Whether some rows are held out, training stops when the error on them no

@@ -1,7 +1,7 @@
 """Data of any kind, rows of numbers or tables of mixed columns, for the command and sweeps."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ def _without_label(table, label, where):
     if label not in cells:
         raise ValueError(unknown("label", label, list(cells)) + f" ({where})")
     values = cells[label]
-    y = None if values is None else np.array(values.to_pylist())
+    y = None if values is None else label_values(values, label)
     if hasattr(table, "drop_columns"):
         return table.drop_columns([label]), y
     return table.drop(columns=[label]) if hasattr(table, "iloc") else table.drop(label), y
@@ -110,4 +110,42 @@ def is_plain(table: Any, where: Any = "x") -> bool:
             return False
         if types.is_floating(kind) and compute.any(compute.is_nan(values)).as_py():
             return False
+    return True
+
+
+def label_values(values: Any, label: str) -> np.ndarray:
+    """The labels of a column of pyarrow, one a row.
+
+    Raises:
+        ValueError: They are lists or structures.
+    """
+    from pyarrow import types  # noqa: PLC0415
+
+    if types.is_nested(values.type):
+        raise ValueError(f"label must have one value a row. Received: {values.type} ({label})")
+    return np.array(values.to_pylist())
+
+
+def marks_anomalies(counts: Mapping[Any, int], label: str) -> bool:
+    """Whether labels are 0 for normal rows and 1 for anomalies.
+
+    Args:
+        counts: How many rows have each label; the label is None where it is missing.
+        label: Name of the column, for the message.
+
+    Raises:
+        ValueError: There are no other labels than 0 and 1, but some are missing, or none is 0.
+    """
+    known = set(counts) - {None}
+    if not known <= {0, 1} or 1 not in known:
+        return False
+    if None in counts:
+        raise ValueError(
+            "label must be 0 or 1 in every row. "
+            f"Received: {counts[None]} missing cells ({label}). Try leaving these rows out"
+        )
+    if 0 not in known:
+        raise ValueError(
+            f"label must leave rows to train on, with the label 0. Received: none ({label})"
+        )
     return True

@@ -1,5 +1,6 @@
 """Data larger than memory for the command: a sample that stands for it, and the source of all."""
 
+import collections
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ from kerasae.datasets.opened import held_out, rows_where
 from kerasae.datasets.row_source import RowSource
 from kerasae.datasets.sampling import Sample
 from kerasae.models.sources import CheckedSource
-from kerasae.tables.data import is_plain
+from kerasae.tables.data import is_plain, label_values, marks_anomalies
 from kerasae.tables.frames import arrow_columns
 from kerasae.tables.schema import Schema
 from kerasae.tables.survey import survey
@@ -37,7 +38,8 @@ def open_data(
 ) -> Data:
     """Opens rows of numbers or a table of mixed columns, of which memory holds a sample.
 
-    It is `load_data` for what memory does not hold, with one pass over all rows. The rows for
+    It is `load_data` for what memory does not hold, with one pass over all rows, and one over
+    their labels. The rows for
     testing are those that a hash of their numbers holds out; those of the sample are in `x`.
 
     Args:
@@ -77,10 +79,10 @@ def open_data(
         raise ValueError(unknown("label", label, source.columns, f"{path}, --label"))
     found = survey(source, seen)
     is_test = held_out(found.numbers, test_fraction)
-    y = None if label is None else np.array(found.table[label].to_pylist())
+    y = None if label is None else label_values(found.table[label], label)
     found = found._replace(table=found.table.drop_columns(labels_of(label)))
     names = found.table.column_names
-    train = normal_rows(_train(source, test_fraction), label)
+    train = normal_rows(_train(source, test_fraction), label, source)
     gaps = any(found.missing[name] for name in names)
     if not any(asked.values()) and not gaps and is_plain(found.table):
         x, names = _numbers(found, keep, path)
@@ -197,22 +199,32 @@ class NormalRows(RowSource):
             yield rows_where(piece, _is_normal(piece[self.label])).select(names)
 
 
-def normal_rows(source: OpenedRows, label: str | None) -> OpenedRows | NormalRows:
+def normal_rows(
+    source: OpenedRows, label: str | None, every: OpenedRows | None = None
+) -> OpenedRows | NormalRows:
     """A source without the rows that have the label 1, where the labels of all rows are 0 and 1.
 
     Args:
         source: Source of tables.
         label: Column of labels, which are counted in a pass over it, or None.
+        every: Source of all rows, of which these are a part; by default these.
+
+    Raises:
+        ValueError: As `marks_anomalies`.
     """
-    if label is None:
+    if label is None or not marks_anomalies(_counts(every or source, label), label):
         return source
-    counts: dict[Any, int] = {}
+    return NormalRows(source, label, _counts(source, label).get(0, 0))
+
+
+def _counts(source, label):
+    """How many rows have each label, None where it is missing."""
+    counts = collections.Counter()
     for piece in source.select([label]):
         for one in piece[label].value_counts().to_pylist():
-            counts[one["values"]] = counts.get(one["values"], 0) + one["counts"]
-    if set(counts) != {0, 1}:
-        return source
-    return NormalRows(source, label, counts[0])
+            missing = one["values"] != one["values"]  # not a number
+            counts[None if missing else one["values"]] += one["counts"]
+    return counts
 
 
 def _is_normal(labels):

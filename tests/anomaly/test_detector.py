@@ -230,6 +230,8 @@ def test_damaged_parts_are_not_loaded(fitted, name, value):
         ({"contamination": "auto"}, "contamination must lie in .* Received: contamination='auto'"),
         ({"held_out": "0.2"}, "held_out must lie in"),
         ({"levels": "0.2"}, "levels must be above 0"),
+        ({"hidden_units": 64}, "hidden_units must be widths of layers. Received: hidden_units=64"),
+        ({"hidden_units": (64, 0)}, "hidden_units must be a whole number of at least 1"),
         ({"neighbors": (1, 1.5)}, "neighbors must be"),
         ({"memory": 1}, "memory must be at least 2"),
         ({"memory": 3.5}, "memory must be"),
@@ -319,6 +321,14 @@ def test_the_export_scores_and_explains_as_the_detector(fitted, new, export, run
             np.testing.assert_allclose(
                 explained[name], value[:batch], rtol=2e-4, atol=2e-4, err_msg=name
             )
+    # A row that is not finite has no nearest row, and leaves the others of its batch as they are.
+    odd[1, 2], odd[2, 0] = np.inf, np.nan
+    got = run(folder, "anomaly_score", odd[:100])
+    assert got["is_anomaly"][1:3].all()
+    others = np.delete(np.arange(100), [1, 2])
+    np.testing.assert_allclose(
+        got["anomaly_score"][others], expected["anomaly_score"][others], rtol=2e-4
+    )
 
 
 def parts_table(rows, seed):

@@ -135,12 +135,15 @@ def test_a_detector_is_trained_and_its_scores_name_the_column(kerasae, tmp_path,
     monkeypatch.setitem(Detector.__init__.__kwdefaults__, "steps", 300)
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(200, 3)), columns=[*"abc"])
     frame["total"] = frame.sum(axis=1)
-    frame.to_csv("normal.csv", index=False)
+    known = frame.head(10).assign(b=50.0, bad=1)
+    pd.concat([frame.assign(bad=0), known]).to_csv("normal.csv", index=False)
     odd = frame.copy()
     odd.loc[[7, 30], "total"] += 6
     odd.to_csv("odd.csv", index=False)
-    status, out, err = kerasae("detector", "normal.csv", "--contamination", 0.05, "--name", "d")
+    options = ("--contamination", 0.05, "--name", "d", "--label", "bad")
+    status, out, err = kerasae("detector", "normal.csv", *options)
     assert (status, err) == (0, "")
+    assert "training on the 200 rows with bad = 0\n" in out
     assert "trained on 190 rows, 10 left out" in out
     assert "190 rows of normal.csv are in the model" in out
     assert Path("saved_models/d/1/plots/scores.png").exists()

@@ -132,7 +132,7 @@ def test_training_with_labels_ranks_the_test_rows(kerasae, mistake):
     assert "ROC AUC" in out
     metrics = json.loads(Path("saved_models/a/1/manifest.json").read_text())["metrics"]
     assert 0 <= metrics["roc_auc"] <= 1
-    assert "rows with bad = 0" in out
+    assert "rows with bad = 0; the threshold and its measures see all test rows" in out
     assert "labels of 0 and 1" in mistake(*few, "f1")
     assert "Try fpr:0.01" in mistake(*few, "fpr:x", "--label", "bad")
 

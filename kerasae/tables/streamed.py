@@ -38,9 +38,9 @@ def open_data(
 ) -> Data:
     """Opens rows of numbers or a table of mixed columns, of which memory holds a sample.
 
-    It is `load_data` for what memory does not hold, with one pass over all rows, and one over
-    their labels. The rows for
-    testing are those that a hash of their numbers holds out; those of the sample are in `x`.
+    It is `load_data` for what memory does not hold, with one pass over all rows, and two over their
+    labels. The rows for testing are those that a hash of their numbers holds out; those of the
+    sample are in `x`.
 
     Args:
         path: What `kerasae.datasets.open` takes as a path.
@@ -224,6 +224,8 @@ def _counts(source, label):
         for one in piece[label].value_counts().to_pylist():
             missing = one["values"] != one["values"]  # not a number
             counts[None if missing else one["values"]] += one["counts"]
+        if len(counts) > 3:  # others than 0, 1 and missing ones: enough is known
+            break
     return counts
 
 

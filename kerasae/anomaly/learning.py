@@ -191,7 +191,8 @@ def scores_of_rows(
         if own:
             distances = _without_own(distances, parts.weights)
         norms, _ = residual_norms(residuals, parts.scales)
-        scores.append(ops.convert_to_numpy(parts.sum_of(norms, distances)))
+        within, between = parts.divided(norms, distances)
+        scores.append(ops.convert_to_numpy(within + between))
     return np.concatenate(scores)
 
 

@@ -47,18 +47,8 @@ class ScoreParts(NamedTuple):
             residuals: Reconstruction less row, at each level, scaled, (batch, L, *row_shape).
             rows: The rows, scaled, (batch, *row_shape).
         """
-        norms, _ = residual_norms(residuals, self.scales)
-        distances, _ = nearest_rows(rows, self.memory, len(self.weights))
-        return self.sum_of(norms, distances)
-
-    def sum_of(self, norms: Any, distances: Any) -> Any:
-        """The score of each row, (batch,).
-
-        Args:
-            norms: Geometric means over the levels of the norms of residuals, (batch,).
-            distances: To the nearest rows of the memory, in order, (batch, k).
-        """
-        return norms / self.residual_scale + ops.sum(distances * self.weights, axis=1)
+        within, between = self.both(residuals, rows)
+        return within + between
 
     def both(self, residuals: Any, rows: Any) -> tuple[Any, Any]:
         """The two parts n and s of the score of each row, (batch,) both.
@@ -69,6 +59,15 @@ class ScoreParts(NamedTuple):
         """
         norms, _ = residual_norms(residuals, self.scales)
         distances, _ = nearest_rows(rows, self.memory, len(self.weights))
+        return self.divided(norms, distances)
+
+    def divided(self, norms: Any, distances: Any) -> tuple[Any, Any]:
+        """The two parts of the score of each row, over their means on training rows, (batch,) both.
+
+        Args:
+            norms: Geometric means over the levels of the norms of residuals, (batch,).
+            distances: To the nearest rows of the memory, in order, (batch, k).
+        """
         return norms / self.residual_scale, ops.sum(distances * self.weights, axis=1)
 
     def contributions(self, residuals: Any, rows: Any) -> Any:

@@ -8,8 +8,8 @@ import typer
 from kerasae.cli.terminal import (
     OutputOption,
     check_name,
-    console,
     model_name,
+    say,
     show_path,
     starting,
 )
@@ -56,4 +56,4 @@ def export(
     write_serving_files(output)
     show_path(FORMATS[form], folder)
     for signature, reason in read_manifest(folder).get("left_out", {}).items():
-        console.print(f"left out: {signature} ({reason})", soft_wrap=True, highlight=False)
+        say(f"left out: {signature} ({reason})")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from kerasae.cli.terminal import ModelArgument, console, starting
+from kerasae.cli.terminal import ModelArgument, say, starting
 
 
 def generate(
@@ -44,7 +44,7 @@ def generate(
         rows = rows.reshape(count, -1)
         names = autoencoder.columns or [f"column_{i}" for i in range(rows.shape[1])]
         write_table(dict(zip(names, rows.T, strict=True)), output)
-    console.print(f"{count} rows: {output}", soft_wrap=True, highlight=False)
+    say(f"{count} rows: {output}")
 
 
 def _image_shape(autoencoder):

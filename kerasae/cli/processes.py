@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kerasae.cli.terminal import console
+from kerasae.cli.terminal import console, say
 
 ProcessesOption = Annotated[
     int | None,
@@ -57,7 +57,7 @@ def fit_in_processes(
         )
     metric = autoencoder._objective
     if (backup := folder / "backup.npz").exists():
-        console.print(f"going on from {backup}", soft_wrap=True, highlight=False)
+        say(f"going on from {backup}")
     guard.set_model(autoencoder)
     guard.on_train_begin()
     shown = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())

@@ -9,7 +9,7 @@ import numpy as np
 from kerasae import anomaly
 from kerasae.anomaly import Scores
 from kerasae.cli.explained import worst_columns
-from kerasae.cli.terminal import console
+from kerasae.cli.terminal import console, say
 from kerasae.datasets import Data
 from kerasae.models import Autoencoder
 from kerasae.tables.data import marks_anomalies
@@ -174,11 +174,6 @@ def without_anomalies(rows: Data, label: str | None, processes: int | None = Non
     tests = "; the threshold and its measures see all test rows" if rows.is_test.any() else ""
     say(f"training on the {count:,} rows with {label} = 0{tests}")
     return left
-
-
-def say(text: str) -> None:
-    """Prints a line as it is."""
-    console.print(text, soft_wrap=True, highlight=False)
 
 
 def worst_table(columns: Mapping[str, Any]) -> Any:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from kerasae.cli.terminal import console, quiet
+from kerasae.cli.terminal import console, quiet, say
 
 
 def serve(
@@ -90,9 +90,9 @@ def _run(server):
     with server:
         for name, numbers in server.store.available().items():
             console.print(f"{name} {', '.join(map(str, numbers))}", soft_wrap=True)
-        console.print(f"page {server.url}/", soft_wrap=True, highlight=False)
-        console.print(f"REST {server.url}/v1/models", soft_wrap=True, highlight=False)
-        console.print(f"gRPC {server.grpc_address}", soft_wrap=True, highlight=False)
+        say(f"page {server.url}/")
+        say(f"REST {server.url}/v1/models")
+        say(f"gRPC {server.grpc_address}")
         stopped.wait()
         console.print("stopping: requests in flight end first")
     console.print("stopped")

@@ -30,6 +30,12 @@ class Terminal(Console):
 
 console = Terminal()
 
+
+def say(text: str) -> None:
+    """Prints a line as it is, without breaks or colours."""
+    console.print(text, soft_wrap=True, highlight=False)
+
+
 DataOption = Annotated[
     str,
     typer.Argument(
@@ -112,7 +118,7 @@ def names(text: str | None) -> list[str]:
 
 def show_path(what: str, path: Path | str) -> None:
     """Prints where something was written, on one line that can be copied."""
-    console.print(f"{what}: {printable(str(path), kept='')}", soft_wrap=True, highlight=False)
+    say(f"{what}: {printable(str(path), kept='')}")
 
 
 def check_name(name: str | None) -> None:

@@ -29,6 +29,7 @@ from kerasae.cli.terminal import (
     console,
     data_name,
     names,
+    say,
     show_path,
     starting,
 )
@@ -345,7 +346,7 @@ def _fit(autoencoder, rows, epochs, batch_size, patience, folder, guard):
     start = time.perf_counter()
     backup = AtomicBackup(folder, [guard, *stops], keep=True, seconds=BACKUP_SECONDS)
     if backup.path.exists():
-        console.print(f"going on from {backup.path}", soft_wrap=True, highlight=False)
+        say(f"going on from {backup.path}")
     drawing = ("kerasae.report", "matplotlib.backends.backend_svg")
     later = imported_beside("kerasae.export", *drawing)
     x = rows.source or (_stream(rows, batch_size) if rows.more else rows.x_train)
@@ -406,7 +407,7 @@ def _say_why_it_ended(history, metric, epochs, patience):
         note = f"all {epochs} epochs: {metric} was still falling; try --epochs {2 * epochs}"
         if best + 1 < len(errors):
             note = f"all {epochs} epochs: {lowest}"
-    console.print(note, soft_wrap=True, highlight=False)
+    say(note)
 
 
 def _stream(rows, batch_size):

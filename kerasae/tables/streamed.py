@@ -38,7 +38,7 @@ def open_data(
 ) -> Data:
     """Opens rows of numbers or a table of mixed columns, of which memory holds a sample.
 
-    It is `load_data` for what memory does not hold, with one pass over all rows, and two over their
+    It is `load_data` for what memory does not hold, with one pass over all rows, and one over their
     labels. The rows for testing are those that a hash of their numbers holds out; those of the
     sample are in `x`.
 
@@ -82,7 +82,7 @@ def open_data(
     y = None if label is None else label_values(found.table[label], label)
     found = found._replace(table=found.table.drop_columns(labels_of(label)))
     names = found.table.column_names
-    train = normal_rows(_train(source, test_fraction), label, source)
+    train = normal_rows(source, label, test_fraction)
     gaps = any(found.missing[name] for name in names)
     if not any(asked.values()) and not gaps and is_plain(found.table):
         x, names = _numbers(found, keep, path)
@@ -200,33 +200,31 @@ class NormalRows(RowSource):
 
 
 def normal_rows(
-    source: OpenedRows, label: str | None, every: OpenedRows | None = None
+    source: OpenedRows, label: str | None, test_fraction: float = 0
 ) -> OpenedRows | NormalRows:
-    """A source without the rows that have the label 1, where the labels of all rows are 0 and 1.
+    """The rows to train on, without those labelled 1 where the labels of all rows are 0 and 1.
 
     Args:
-        source: Source of tables.
+        source: Source of tables, of all rows.
         label: Column of labels, which are counted in a pass over it, or None.
-        every: Source of all rows, of which these are a part; by default these.
+        test_fraction: Share of the rows kept for testing, in [0, 1).
 
     Raises:
         ValueError: As `marks_anomalies`.
     """
-    if label is None or not marks_anomalies(_counts(every or source, label), label):
-        return source
-    return NormalRows(source, label, _counts(source, label).get(0, 0))
-
-
-def _counts(source, label):
-    """How many rows have each label, None where it is missing."""
-    counts = collections.Counter()
-    for piece in source.select([label]):
+    train = _train(source, test_fraction)
+    if label is None:
+        return train
+    counts: dict[Any, int] = collections.Counter()
+    normal = 0
+    for numbers, piece in source.select([label]).numbered():
         for one in piece[label].value_counts().to_pylist():
             missing = one["values"] != one["values"]  # not a number
             counts[None if missing else one["values"]] += one["counts"]
         if len(counts) > 3:  # others than 0, 1 and missing ones: enough is known
             break
-    return counts
+        normal += np.sum(_is_normal(piece[label]) & ~held_out(numbers, test_fraction))
+    return NormalRows(train, label, int(normal)) if marks_anomalies(counts, label) else train
 
 
 def _is_normal(labels):

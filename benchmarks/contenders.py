@@ -191,6 +191,65 @@ def jax_scan(half, batch_size, x):
     return loop_trainer(epoch), lambda rows: np.asarray(forward(state[0], rows))
 
 
+def tensorflow_loop(half, batch_size, x, jit=True):
+    """A loop over the steps in one function; with XLA Adam is written out, without it is one operation."""
+    import tensorflow as tf
+
+    tf.random.set_seed(0)
+    glorot = tf.keras.initializers.GlorotUniform(seed=0)
+    shapes = list(pairwise(widths(half)))
+    layers = [(tf.Variable(glorot(s)), tf.Variable(tf.zeros(s[1]))) for s in shapes]
+    weights = [weight for layer in layers for weight in layer]
+    means, squares = ([tf.Variable(tf.zeros_like(w)) for w in weights] for _ in range(2))
+    count, rows = tf.Variable(0.0), tf.constant(x)
+
+    def forward(h):
+        for kernel, bias in layers[:-1]:
+            h = tf.tanh(tf.nn.bias_add(h @ kernel, bias))
+        return tf.nn.bias_add(h @ layers[-1][0], layers[-1][1])
+
+    def step(batch):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.math.squared_difference(forward(batch), batch))
+        count.assign_add(1.0)
+        powers = 0.9**count, 0.999**count
+        slopes = tape.gradient(loss, weights)
+        for w, m, v, g in zip(weights, means, squares, slopes, strict=True):
+            if jit:
+                m.assign(0.9 * m + 0.1 * g)
+                v.assign(0.999 * v + 0.001 * g * g)
+                rate = RATE * tf.sqrt(1 - powers[1]) / (1 - powers[0])
+                w.assign_sub(rate * m / (tf.sqrt(v) + EPSILON))
+            else:
+                tf.raw_ops.ResourceApplyAdam(
+                    var=w.handle, m=m.handle, v=v.handle, beta1_power=powers[0],
+                    beta2_power=powers[1], lr=RATE, beta1=0.9, beta2=0.999, epsilon=EPSILON, grad=g,
+                )  # fmt: skip
+        return loss
+
+    @tf.function(autograph=False, jit_compile=jit)
+    def run(order):
+        def body(i, total):
+            index = tf.slice(order, [i * batch_size], [batch_size])
+            return i + 1, total + step(tf.gather(rows, index))
+
+        whole = len(x) // batch_size
+        start = tf.constant(0), tf.constant(0.0)
+        loop = tf.while_loop(lambda i, _: i < whole, body, start, parallel_iterations=1)
+        if len(x) % batch_size:
+            step(tf.gather(rows, order[whole * batch_size :]))
+        return loop[1] / whole
+
+    def epoch():
+        return float(run(tf.random.shuffle(tf.range(len(x)))))
+
+    return loop_trainer(epoch), lambda rows: forward(tf.constant(rows)).numpy()
+
+
+def tensorflow_operations(half, batch_size, x):
+    return tensorflow_loop(half, batch_size, x, jit=False)
+
+
 def products(half, batch_size, x):
     """The matrix products of an epoch and nothing else, by NumPy into arrays that are kept."""
     draw = np.random.default_rng(0).standard_normal
@@ -245,6 +304,8 @@ MAKERS = {
     "PyTorch": (torch_loop, {}),
     "PyTorch compiled": (compiled_torch, {}),
     "JAX scan": (jax_scan, {}),
+    "TensorFlow loop": (tensorflow_loop, {}),
+    "TensorFlow loop, no XLA": (tensorflow_operations, {}),
     "products": (products, {}),
     "H2O": (h2o_estimator, {}),
 }

@@ -37,6 +37,7 @@ NAMES = [name for name in MAKERS if name != "H2O"]
 RATIOS = [
     *((name, "PyTorch") for name in NAMES if name != "PyTorch"),
     ("kerasae JAX", "JAX scan"),
+    ("kerasae", "TensorFlow loop"),
     ("Keras", "kerasae"),
 ]
 ROWS, STEPS = 60_000, 1000  # of MNIST; of a turn, enough for `fit` to choose XLA

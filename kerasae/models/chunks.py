@@ -1,8 +1,10 @@
 """Rows as the training loop takes them: in chunks on the device, the next one made in a thread."""
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
 import keras
@@ -17,6 +19,8 @@ CHUNK_BYTES = 2**31
 SOURCE_BYTES = 2**26
 # The share of it in the first chunk, which training waits for; each has twice the last one's.
 FIRST_SHARE = 1 / 8
+# Bytes that a thread copies at a time.
+COPY_BYTES = 2**23
 
 # Over rows, targets and weights, of which some may be None.
 each: Callable[..., Any] = functools.partial(keras.tree.map_structure, none_is_leaf=False)
@@ -231,7 +235,12 @@ def on_device(rows: np.ndarray) -> Any:
     if not on_processor():
         return as_tensor(rows)
     copy = aligned(rows.shape, rows.dtype)
-    copy[...] = rows
+    by = max(1, len(rows) * COPY_BYTES // max(rows.nbytes, 1))
+    slices = [slice(first, first + by) for first in range(0, len(rows), by)]
+    # In threads: a new process waits for the system to find the memory, a virtual machine longest.
+    with ThreadPoolExecutor() if len(slices) > 1 else contextlib.nullcontext() as threads:
+        mapped = threads.map if threads else map
+        list(mapped(lambda part: copy.__setitem__(part, rows[part]), slices))
     return as_tensor(copy)
 
 

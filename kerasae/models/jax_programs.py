@@ -1,6 +1,7 @@
 """The programs of `Programs` on JAX, through which the state goes."""
 
 import math
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -62,6 +63,7 @@ def loop_of(one: Callable[..., Any], size: int, rest: int, block: int, shardings
             take = lambda j, carry: one(carry[0], rows, row + j * size, size)  # noqa: E731
             return jax.lax.fori_loop(0, block, take, carry)
 
+        first = jax.numpy.asarray(first, "int32")
         _, logs = jax.eval_shape(lambda: one(state, rows, first, size))
         logs = jax.tree.map(lambda spec: jax.numpy.zeros(spec.shape, spec.dtype), logs)
         carry = jax.lax.fori_loop(0, blocks, run_block, (state, logs))
@@ -82,7 +84,8 @@ def one_step(step: Callable[..., Any], take: Callable[..., Any], batch_of: Any) 
         logs, new_state = step(state, batch_of(take(rows, row, size)))
         return jax.tree.unflatten(jax.tree.structure(state), jax.tree.leaves(new_state)), logs
 
-    return one
+    # Traced once for all places of a program that take it.
+    return jax.jit(one, static_argnums=3, inline=True)
 
 
 def _by_loop(step, batch_of, size, short_batch, block):
@@ -97,14 +100,20 @@ def _by_loop(step, batch_of, size, short_batch, block):
     untuned = {"xla_gpu_autotune_level": 0}
     quick = untuned if quick and jax.default_backend() == "gpu" else None
     short = jax.jit(one, static_argnums=3, compiler_options=quick)
+    compiling: list[threading.Thread] = []
 
     def program(state, chunk, first, end, rest):
         state, rows = _committed(state, chunk)
         blocks, apart = (end - first) // (block * size), rest and not within
+        if rest_size and not within and not compiling:  # beside the loop; the call below finds it
+            compile_it = short.lower(state, rows, end, rest_size).compile
+            compiling.append(threading.Thread(target=compile_it))
+            compiling[0].start()
         logs = None
         if blocks or not apart:
             state, logs = loop(state, rows, first, blocks, rest)
         if apart:
+            compiling[0].join()
             state, logs = short(state, rows, end, rest_size)
         return logs, state
 

@@ -23,6 +23,11 @@ import numpy as np
 import results
 
 RATE, EPSILON = 1e-4, 1e-7
+CASES = [
+    *("784-100:128:float32", "784-300-100:128:float32", "784-1000-500-250-30:128:float32"),
+    *(f"784-1000-500-250-30:{batch}:bfloat16" for batch in (512, 8192)),
+    "8192-8192-8192:8192:bfloat16",
+]
 SKIPPED = 3  # the status of a contender that this machine has not what it needs for
 
 
@@ -53,15 +58,15 @@ def kerasae_fit(dims, x, batch_size, dtype, epochs):
     return fit_trainer(model, x, (), batch_size)[0](epochs)
 
 
-def jax_scan(dims, x, batch_size, dtype, epochs):
+def scan_of(dims, rows, batch_size, dtype):
+    """An epoch as one scan, a function of rows, state and key, and the state it begins with."""
     import jax
     import jax.numpy as jnp
 
     glorot = jax.nn.initializers.glorot_uniform()
-    key, *keys = jax.random.split(jax.random.key(0), len(dims))
-    shapes = pairwise(dims)
+    keys, shapes = jax.random.split(jax.random.key(1), len(dims) - 1), pairwise(dims)
     weights = [(glorot(k, s), jnp.zeros(s[1])) for k, s in zip(keys, shapes, strict=True)]
-    rows, steps = jnp.asarray(x), len(x) // batch_size
+    steps = rows // batch_size
 
     def loss(weights, batch):
         h = batch.astype(dtype)
@@ -70,9 +75,9 @@ def jax_scan(dims, x, batch_size, dtype, epochs):
             h = h @ kernel.astype(dtype) + bias.astype(dtype)
         return jnp.mean((h.astype("float32") - batch) ** 2)
 
-    def step(state, index):
+    def step(state, batch):
         weights, mean, square, count = state
-        value, slopes = jax.value_and_grad(loss)(weights, rows[index])
+        value, slopes = jax.value_and_grad(loss)(weights, batch)
         count += 1
         mean = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, mean, slopes)
         square = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, square, slopes)
@@ -81,14 +86,23 @@ def jax_scan(dims, x, batch_size, dtype, epochs):
         return (jax.tree.map(update, weights, mean, square), mean, square, count), value
 
     @jax.jit
-    def epoch(state, key):
-        order = jax.random.permutation(key, len(x))[: steps * batch_size]
-        return jax.lax.scan(step, state, order.reshape(steps, batch_size))
+    def epoch(x, state, key):
+        order = jax.random.permutation(key, rows)[: steps * batch_size]
+        batches = order.reshape(steps, batch_size)
+        return jax.lax.scan(lambda state, index: step(state, x[index]), state, batches)
 
     mean, square = (jax.tree.map(jnp.zeros_like, weights) for _ in range(2))
-    state, ends = (weights, mean, square, jnp.zeros(())), []
-    for drawn in jax.random.split(key, epochs):
-        state, losses = epoch(state, drawn)
+    return epoch, (weights, mean, square, jnp.zeros(()))
+
+
+def jax_scan(dims, x, batch_size, dtype, epochs):
+    import jax
+    import jax.numpy as jnp
+
+    epoch, state = scan_of(dims, len(x), batch_size, dtype)
+    rows, ends = jnp.asarray(x), []
+    for drawn in jax.random.split(jax.random.key(0), epochs):
+        state, losses = epoch(rows, state, drawn)
         float(losses.mean())  # waits for the device
         ends.append(time.perf_counter())
     return ends
@@ -234,9 +248,7 @@ def main():
     if sys.argv[1:2] == ["--one"]:
         return one(*sys.argv[2:])
     parser = results.parser(__doc__, "gpu")
-    cases = ["784-100:128:float32", "784-300-100:128:float32", "784-1000-500-250-30:128:float32"]
-    cases += [f"784-1000-500-250-30:{batch}:bfloat16" for batch in (512, 8192)]
-    parser.add_argument("--cases", nargs="+", default=[*cases, "8192-8192-8192:8192:bfloat16"])
+    parser.add_argument("--cases", nargs="+", default=CASES)
     parser.add_argument("--rows", type=int, default=60_000)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--size", type=int, default=8192, help="Of the products' matrices.")

@@ -51,9 +51,9 @@ def plain(name, columns):
     return (name,), list(columns), body
 
 
-def training():
+def training(*names):
     """Training time of every contender, as ratios."""
-    names = "training_speed", "training_speed-deep"
+    names = names or ("training_speed", "training_speed-deep")
     rows = [row for row in rows_of(*names) if "ratios" in row]
     pairs = list(dict.fromkeys(pair for row in rows for pair in row["ratios"]))
     body = [
@@ -63,6 +63,11 @@ def training():
         for row in rows
     ]
     return names, ["layout, batch", *pairs, "PyTorch, s"], body
+
+
+def loops():
+    """The same beside bare loops of the same backend."""
+    return training(*(f"training_speed-loops{of}" for of in ("_32", "", "_deep")))
 
 
 def short():
@@ -90,6 +95,17 @@ def accelerator():
         numbers += [f"{one['first']:.1f}" for one in (ours, scan)]
         body.append([f"{row['layout']}, {row['batch']}, {row['type']}", *numbers])
     return ("gpu",), header, body
+
+
+def gpu_kernels():
+    """Kernels of a step on a GPU, of kerasae and the bare scan."""
+    header = ["layout, batch, type", "kerasae", "JAX scan"]
+    body = [
+        [f"{row['layout']}, {row['batch']}, {row['type']}"]
+        + [str(row[name]["kernels"]) for name in header[1:]]
+        for row in rows_of("gpu_kernels")
+    ]
+    return ("gpu_kernels",), header, body
 
 
 def families():
@@ -263,12 +279,14 @@ TABLES = {
         plain, "denoising", {"stddev": "", "by": "", "PSNR": ".2f", "SSIM": ".3f"}
     ),
     "training": training,
+    "loops": loops,
     "h2o": partial(
         plain,
         "training_speed-h2o",
         {"H2O, layout": "", "epochs": "", "seconds": ".0f", "mse": ".4f"},
     ),
     "accelerator": accelerator,
+    "gpu_kernels": gpu_kernels,
     "short": short,
     "families": families,
     "inference": inference,

@@ -1039,6 +1039,15 @@ def test_rows_are_copied_to_the_device_as_they_are(dtype):
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(chunk.parts[0]), wanted)
 
 
+@pytest.mark.parametrize("size", [1, 700, 4096])
+@pytest.mark.parametrize("shape", [(1000,), (300, 8), (1, 9), (0, 8), (64, 0), (7, 5, 40)])
+def test_rows_are_copied_in_parts(monkeypatch, shape, size):
+    monkeypatch.setattr(chunks, "COPY_BYTES", size)
+    x = np.random.default_rng(0).standard_normal(shape).astype("float32")
+    copy = keras.ops.convert_to_numpy(chunks.on_device(x))
+    np.testing.assert_array_equal(copy, x)
+
+
 # Counts that decide the speed of an accelerator -------------------------------------------------
 
 
@@ -1088,6 +1097,26 @@ def test_an_accelerator_trains_by_blocks_to_the_same(
 )
 def test_blocks_divide_the_steps_of_an_epoch(steps, block, as_on_an_accelerator):
     assert programs.block_of(steps) == block
+
+
+def test_the_short_last_batch_is_compiled_beside_the_loop(digits, as_on_an_accelerator, caplog):
+    import jax
+
+    made = model()
+    before = jax.config.jax_log_compiles
+    jax.config.update("jax_log_compiles", True)  # in all threads
+    try:
+        with caplog.at_level("WARNING", logger="jax"):
+            for _ in range(2):
+                made.fit(digits[:100], epochs=2, verbose=0)
+    finally:
+        jax.config.update("jax_log_compiles", before)
+    threads = {"loop": [], "one": []}
+    for record in caplog.records:
+        for name, found in threads.items():
+            if f"Finished XLA compilation of jit({name})" in record.message:
+                found.append(record.threadName == "MainThread")
+    assert threads == {"loop": [True], "one": [False]}
 
 
 def test_an_accelerator_takes_the_steps_that_it_is_given(digits, as_on_an_accelerator):
@@ -1194,12 +1223,13 @@ def test_rows_are_moved_to_the_device_once(digits, monkeypatch):
     assert sorted(moved) == [50 * 4, *[100 * 4] * 4, 50 * 64 * 4, 100 * 64 * 4]
 
 
-@pytest.mark.tensorflow
 @pytest.mark.parametrize("rows", [96, 100])
-def test_a_fit_traces_one_program(digits, rows):
+def test_a_fit_traces_a_step_once_for_each_number_of_rows(digits, rows):
+    """On TensorFlow once for all numbers."""
     made, traced = model(), []
     step = made.train_step
     made.train_step = lambda *data: traced.append(1) or step(*data)
     for _ in range(2):
         made.fit(digits[:rows], epochs=3, verbose=0)
-    assert len(traced) == 1
+    short = keras.backend.backend() == "jax" and rows % 32 > 0
+    assert len(traced) == 1 + short

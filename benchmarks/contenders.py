@@ -135,16 +135,17 @@ def torch_loop(half, batch_size, x, compiled=False):
     return loop_trainer(epoch), reconstruct
 
 
-def jax_step():
-    """The model, and one step of Adam on a batch."""
+def jax_step(dtype="float32", rate=RATE):
+    """The model, whose products are of a type, and one step of Adam on a batch."""
     import jax
     import jax.numpy as jnp
 
     def forward(weights, rows):
-        for kernel, bias in weights[:-1]:
-            rows = jnp.tanh(rows @ kernel + bias)
-        kernel, bias = weights[-1]
-        return rows @ kernel + bias
+        rows = rows.astype(dtype)
+        for layer, (kernel, bias) in enumerate(weights):
+            rows = jnp.tanh(rows) if layer else rows
+            rows = rows @ kernel.astype(dtype) + bias.astype(dtype)
+        return rows.astype("float32")
 
     def step(state, batch):
         weights, mean, square, count = state
@@ -153,8 +154,8 @@ def jax_step():
         count += 1
         mean = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, mean, slopes)
         square = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, square, slopes)
-        rate = RATE * jnp.sqrt(1 - 0.999**count) / (1 - 0.9**count)
-        update = lambda w, m, v: w - rate * m / (jnp.sqrt(v) + EPSILON)  # noqa: E731
+        now = rate * jnp.sqrt(1 - 0.999**count) / (1 - 0.9**count)
+        update = lambda w, m, v: w - now * m / (jnp.sqrt(v) + EPSILON)  # noqa: E731
         return (jax.tree.map(update, weights, mean, square), mean, square, count), value
 
     return forward, step

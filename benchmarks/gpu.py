@@ -62,28 +62,14 @@ def scan_of(dims, rows, batch_size, dtype):
     """An epoch as one scan, a function of rows, state and key, and the state it begins with."""
     import jax
     import jax.numpy as jnp
+    from contenders import jax_step
 
     glorot = jax.nn.initializers.glorot_uniform()
     keys, shapes = jax.random.split(jax.random.key(1), len(dims) - 1), pairwise(dims)
     weights = [(glorot(k, s), jnp.zeros(s[1])) for k, s in zip(keys, shapes, strict=True)]
     steps = rows // batch_size
 
-    def loss(weights, batch):
-        h = batch.astype(dtype)
-        for layer, (kernel, bias) in enumerate(weights):
-            h = jnp.tanh(h) if layer else h
-            h = h @ kernel.astype(dtype) + bias.astype(dtype)
-        return jnp.mean((h.astype("float32") - batch) ** 2)
-
-    def step(state, batch):
-        weights, mean, square, count = state
-        value, slopes = jax.value_and_grad(loss)(weights, batch)
-        count += 1
-        mean = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, mean, slopes)
-        square = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, square, slopes)
-        rate = RATE * jnp.sqrt(1 - 0.999**count) / (1 - 0.9**count)
-        update = lambda w, m, v: w - rate * m / (jnp.sqrt(v) + EPSILON)  # noqa: E731
-        return (jax.tree.map(update, weights, mean, square), mean, square, count), value
+    _, step = jax_step(dtype, RATE)
 
     @jax.jit
     def epoch(x, state, key):

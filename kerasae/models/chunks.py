@@ -1,6 +1,5 @@
 """Rows as the training loop takes them: in chunks on the device, the next one made in a thread."""
 
-import contextlib
 import functools
 import math
 from collections.abc import Callable, Iterator
@@ -236,11 +235,13 @@ def on_device(rows: np.ndarray) -> Any:
         return as_tensor(rows)
     copy = aligned(rows.shape, rows.dtype)
     by = max(1, len(rows) * COPY_BYTES // max(rows.nbytes, 1))
+    if by >= len(rows):
+        copy[...] = rows
+        return as_tensor(copy)
     slices = [slice(first, first + by) for first in range(0, len(rows), by)]
     # In threads: a new process waits for the system to find the memory, a virtual machine longest.
-    with ThreadPoolExecutor() if len(slices) > 1 else contextlib.nullcontext() as threads:
-        mapped = threads.map if threads else map
-        list(mapped(lambda part: copy.__setitem__(part, rows[part]), slices))
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda part: copy.__setitem__(part, rows[part]), slices))
     return as_tensor(copy)
 
 

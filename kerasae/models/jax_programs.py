@@ -121,9 +121,7 @@ def _by_loop(step, batch_of, size, short_batch, block):
 
 
 def _by_steps(step, batch_of, size, short_batch, _):
-    import jax
-
-    one = jax.jit(one_step(step, _taken, batch_of), static_argnums=3)
+    one = one_step(step, _taken, batch_of)
 
     def program(state, chunk, first, end, rest):
         state, rows = _committed(state, chunk)
